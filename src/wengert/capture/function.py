@@ -1,0 +1,202 @@
+"""Capturing a function: run it on variables and keep the graph that it recorded."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wengert.capture.recorder import Recorder
+from wengert.capture.trees import flatten, leaf_names, unflatten
+from wengert.capture.weak import PythonNumber
+from wengert.errors import ArgumentError, DTypeError
+from wengert.graph import Graph, Traced, Type, current_tape, recording, type_of
+
+__all__ = ["Captured", "argument_names", "as_leaf", "capture", "check_argnums", "function_name"]
+
+
+class Captured(NamedTuple):
+    """What a function did.
+
+    graph : its inputs are the leaves of the traced arguments, then values of enclosing tapes, then
+        constants of the program; its outputs are the leaves of the result, then those of `aux`
+    arguments : what the inputs stand for: arrays, or handles of enclosing tapes
+    known : values that were computed while the function ran, by value number
+    out_structure : structure of the result
+    out_count : how many leaves the result has
+    aux : rebuilds the auxiliary result from its leaves
+    counts : number of leaves of each traced argument
+    structures : structure of each traced argument
+    tape : the tape that recorded; its values can still be asked for
+    """
+
+    graph: Graph
+    arguments: list[Any]
+    known: Mapping[int, Any]
+    out_structure: Any
+    out_count: int
+    aux: Callable[[Sequence[Any]], Any] | None
+    counts: list[int]
+    structures: list[Any]
+    tape: Recorder
+
+
+def function_name(f: Any) -> str:
+    """The name of a function for messages."""
+    return getattr(f, "__name__", None) or type(f).__name__
+
+
+def check_argnums(argnums: int | Sequence[int], count: int, name: str) -> tuple[int, ...]:
+    """Positions as non-negative integers, or an error that says which argument is missing."""
+    numbers = (argnums,) if isinstance(argnums, (int, np.integer)) else tuple(argnums)
+    for k in numbers:
+        if not -count <= k < count:
+            raise ArgumentError(
+                f"{name}: argnums={argnums}, but the function was called with {count} positional "
+                "arguments",
+                hint="differentiated arguments must be passed by position",
+            )
+    return tuple(int(k) % count for k in numbers)
+
+
+def as_leaf(leaf: Any, what: str) -> Any:
+    """A leaf of an argument as an array, NumPy scalar or handle, or an error that names it."""
+    if isinstance(leaf, (Traced, np.ndarray)):
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "fiub":
+            raise DTypeError(
+                f"{what} is an array of dtype {leaf.dtype}",
+                hint="arrays must have a float, integer or bool dtype",
+            )
+        return leaf
+    if isinstance(leaf, (bool, int, float, np.generic)):
+        return np.asarray(leaf)[()]
+    raise DTypeError(
+        f"{what} is {leaf!r} of type {type(leaf).__name__}, which is not a number, an array or a "
+        "tree (dict, list, tuple, dataclass) of them",
+        hint="pass other arguments outside argnums, or close over them",
+    )
+
+
+def argument_names(f: Any, count: int) -> list[str]:
+    """Names of the first `count` positional parameters of a function."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return names[:count] + [f"arg{i}" for i in range(len(names), count)]
+
+
+def capture(
+    f: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    traced: Sequence[int],
+    purpose: str,
+    has_aux: bool = False,
+    floats_only: bool = False,
+    types_only: Callable[[int, int, Any], Type | None] | None = None,
+    lines: bool = False,
+    named: bool = False,
+    lift: bool = True,
+    weak: bool = False,
+) -> Captured:
+    """Run `f` with variables in place of the arguments at positions `traced`.
+
+    Parameters
+    ----------
+    purpose : name of the transformation, for messages
+    has_aux : whether `f` returns a pair of a result and auxiliary data
+    floats_only : refuse integer and bool leaves, since no derivative by them exists
+    types_only : if given, it maps (argument position, leaf number, leaf) to the type of a variable
+        that has no value, or to None for one that has
+    lines, named : record the user's lines, and name the inputs
+    lift : make constants of the program inputs of the graph, so that derived graphs can be reused
+    weak : Python numbers take the dtype of the arrays that they meet
+    """
+    recorder = Recorder(
+        current_tape(),
+        lines=lines,
+        why_no_values=f"{purpose} runs the function without values" if types_only else "",
+    )
+    recorder.purpose = purpose
+    call = list(args)
+    counts: list[int] = []
+    structures: list[Any] = []
+    names = argument_names(f, len(args)) if named else []
+    for position in traced:
+        leaves, structure = flatten(args[position])
+        labels = leaf_names(args[position], names[position]) if named else None
+        handles = []
+        for number, leaf in enumerate(leaves):
+            what = f"{purpose}: argument {position} of {function_name(f)}"
+            value = as_leaf(leaf, what)
+            type_ = value._type if isinstance(value, Traced) else type_of(value)
+            if floats_only and not type_.is_float:
+                raise DTypeError(
+                    f"{what} must be float to be differentiated, but a leaf is {type_}",
+                    hint="pass 1.0 instead of 1, or x.astype(float), or leave the argument out "
+                    "of argnums",
+                )
+            name = labels[number] if labels else None
+            bare = types_only(position, number, value) if types_only is not None else None
+            handles.append(
+                recorder.bound_input(type_, value, name)
+                if bare is None
+                else recorder.input(bare, name)
+            )
+            if weak and leaf.__class__ in (bool, int, float):
+                handles[-1] = PythonNumber(recorder, handles[-1]._index, type_)
+        counts.append(len(leaves))
+        structures.append(structure)
+        call[position] = unflatten(structure, handles)
+    with recording(recorder):
+        result = f(*call, **kwargs)
+        aux_tree = None
+        if has_aux:
+            if not isinstance(result, tuple) or len(result) != 2:
+                raise ArgumentError(
+                    f"{purpose}: with has_aux=True {function_name(f)} must return a pair "
+                    f"(result, aux), not {type(result).__name__}"
+                )
+            result, aux_tree = result
+        leaves, out_structure = flatten(result)
+        outputs = [
+            recorder.index_of(as_leaf(leaf, f"{purpose}: a result of {function_name(f)}"))
+            for leaf in leaves
+        ]
+        aux = None
+        if has_aux:
+            aux, aux_outputs = _split_aux(aux_tree, recorder)
+            outputs += aux_outputs
+    if lift:
+        recorder.lift_constants()
+    return Captured(
+        recorder.graph(outputs),
+        recorder.arguments(),
+        recorder.values,
+        out_structure,
+        len(leaves),
+        aux,
+        counts,
+        structures,
+        recorder,
+    )
+
+
+def _split_aux(tree: Any, recorder: Recorder) -> tuple[Callable[[Sequence[Any]], Any], list[int]]:
+    # Auxiliary data may hold anything; only its variables become outputs of the graph.
+    leaves, structure = flatten(tree)
+    at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Traced)]
+    outputs = [recorder.index_of(leaves[i]) for i in at]
+
+    def rebuild(values: Sequence[Any]) -> Any:
+        filled = list(leaves)
+        for i, value in zip(at, values, strict=True):
+            filled[i] = value
+        return unflatten(structure, filled)
+
+    return rebuild, outputs

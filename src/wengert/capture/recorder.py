@@ -1,0 +1,114 @@
+"""The recorder: the tape that users' functions run on, lazily.
+
+An operation only appends to the tape. A value is computed when Python asks for one (`if x > 0`,
+`print(x)`), and then only what that value needs; at the end the whole graph runs at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import NoValueError
+from wengert.graph import CONSTANT, INPUT, Tape, Traced, Type
+from wengert.ops import TABLE
+from wengert.run import evaluate_entry
+
+__all__ = ["Recorder"]
+
+
+class Recorder(Tape):
+    """A tape whose values can be asked for, if its inputs have values.
+
+    Attributes
+    ----------
+    bindings : value number of an input -> its array; captured inputs ask the outer tape
+    values : value number -> array, for the values computed so far
+    why_no_values : what to tell a user who asks for the value of an input that has none
+    fast : whether the short path of recording may be taken (open, and no lines wanted)
+    """
+
+    cast = TABLE["cast"]
+
+    def __init__(
+        self, parent: Tape | None = None, *, lines: bool = False, why_no_values: str = ""
+    ) -> None:
+        super().__init__(parent, lines=lines)
+        self.bindings: dict[int, Any] = {}
+        self.values: dict[int, Any] = {}
+        self.why_no_values = why_no_values
+        self.fast = not lines
+
+    @property
+    def closed(self) -> bool:
+        """Whether the transformation that made this tape has ended."""
+        return self._closed
+
+    @closed.setter
+    def closed(self, value: bool) -> None:
+        self._closed = value
+        self.fast = not value and self.lines is None
+
+    def bound_input(self, type_: Type, value: Any, name: str | None = None) -> Any:
+        """Append an input that has a value: an array, or a handle of an enclosing tape."""
+        made = self.input(type_, name)
+        if isinstance(value, Traced):
+            self.captured[made._index] = value
+        else:
+            self.bindings[made._index] = value
+        return made
+
+    def value(self, index: int) -> Any:
+        """The value of value number `index`, computing what it needs and has not been computed."""
+        values = self.values
+        if index in values:
+            return values[index]
+        entries = self.entries
+        needed: set[int] = set()
+        stack = [index]
+        while stack:
+            k = stack.pop()
+            if k not in values and k not in needed:
+                needed.add(k)
+                stack.extend(entries[k][1])
+        with np.errstate(all="ignore"):
+            for k in sorted(needed):
+                op, operands, params, _ = entries[k]
+                if op is INPUT:
+                    values[k] = self._input_value(k)
+                elif op is CONSTANT:
+                    values[k] = self.constants[k]
+                else:
+                    values[k] = evaluate_entry(op, [values[o] for o in operands], params)
+        return values[index]
+
+    def _input_value(self, index: int) -> Any:
+        if index in self.bindings:
+            return self.bindings[index]
+        outer = self.captured.get(index)
+        if outer is not None:
+            return outer._tape.value(outer._index)
+        raise NoValueError(
+            f"the value of a traced {self.entries[index][3]} was asked for, but "
+            + (self.why_no_values or "only its type is known here"),
+            hint="write a choice as np.where(condition, a, b) or wg.cond, a loop as wg.scan, "
+            "wg.fori_loop or wg.while_loop, and array[i] of a NumPy array as "
+            "wengert.numpy.take(array, i); or move it outside",
+        )
+
+    def arguments(self) -> list[Any]:
+        """What the inputs of the finished graph stand for: arrays, or handles of outer tapes."""
+        return [self.captured.get(k, self.bindings.get(k)) for k in self.inputs]
+
+    def lift_constants(self) -> None:
+        """Turn constants into inputs bound to their values.
+
+        The structure of a graph then says all about it, so that what is derived from it serves
+        every graph of that structure.
+        """
+        for k, value in self.constants.items():
+            self.entries[k] = (INPUT, (), (), self.entries[k][3])
+            self.inputs.append(k)
+            self.bindings[k] = value
+        self.constants = {}

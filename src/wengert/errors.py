@@ -1,0 +1,143 @@
+"""Every exception that wengert raises on purpose.
+
+    WengertError
+    ├── ShapeError          (ValueError)  operand shapes don't fit the operator
+    ├── DTypeError          (TypeError)   an operand has a dtype the operator can't take
+    ├── ArgumentError       (ValueError)  an argument of a wengert function is not what it must be
+    ├── ConversionError     (TypeError)   a traced value was asked to become a plain number or array
+    ├── NoValueError        (TypeError)   a value was asked for where only a type is known
+    ├── EscapedError        (ValueError)  a traced value was used after its transformation ended
+    ├── MutationError       (ValueError)  an assignment whose meaning could not be kept
+    ├── DerivativeError     (TypeError)   a derivative that does not exist was asked for
+    ├── GradientCheckError  (AssertionError)  `check_grads` found a difference
+    ├── GraphError          (ValueError)  a graph is malformed
+    │   └── GraphFileError                a graph file is malformed
+    ├── FormulaError        (ValueError)  a formula can't be parsed
+    └── DataError           (ValueError)  a data file can't be used
+
+Messages follow one pattern: which operator, what was expected, what arrived, where the user wrote
+it, what to do.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import FrameType
+
+__all__ = [
+    "ArgumentError",
+    "ConversionError",
+    "DTypeError",
+    "DataError",
+    "DerivativeError",
+    "EscapedError",
+    "FormulaError",
+    "GradientCheckError",
+    "GraphError",
+    "GraphFileError",
+    "MutationError",
+    "NoValueError",
+    "ShapeError",
+    "WengertError",
+    "user_frame",
+    "user_location",
+]
+
+
+class WengertError(Exception):
+    """Base class of all errors that wengert raises on purpose.
+
+    Parameters: `message` says what was expected and what arrived; `hint` says what to do. The
+    user's file and line are looked up when the error is made and become part of the text.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", location: str | None = None) -> None:
+        where = user_location() if location is None else location
+        text = message.rstrip(".") + "."
+        if where:
+            text += f" At {where}."
+        if hint:
+            text += f" Hint: {hint.rstrip('.')}."
+        super().__init__(text)
+        self.message = message
+        self.location = where
+        self.hint = hint
+
+
+class ShapeError(WengertError, ValueError):
+    """The shapes of the operands do not fit the operator."""
+
+
+class DTypeError(WengertError, TypeError):
+    """An operand has a dtype that the operator cannot take."""
+
+
+class ArgumentError(WengertError, ValueError):
+    """An argument of a wengert function is not what it must be."""
+
+
+class ConversionError(WengertError, TypeError):
+    """A traced value was asked to become a plain number or array, which would lose its gradient."""
+
+
+class NoValueError(WengertError, TypeError):
+    """A number was asked for where only its type is known (`vmap`, `trace`, derivative rules)."""
+
+
+class EscapedError(WengertError, ValueError):
+    """A traced value was used after the transformation that made it had ended."""
+
+
+class MutationError(WengertError, ValueError):
+    """An assignment into a traced array whose meaning could not be kept."""
+
+
+class DerivativeError(WengertError, TypeError):
+    """A derivative was asked for that does not exist."""
+
+
+class GradientCheckError(WengertError, AssertionError):
+    """A derivative disagrees with central differences or with the other mode."""
+
+
+class GraphError(WengertError, ValueError):
+    """A graph is malformed: the message names the entry."""
+
+
+class GraphFileError(GraphError):
+    """A graph file is malformed."""
+
+
+class FormulaError(WengertError, ValueError):
+    """A formula has unknown names, or is not arithmetic."""
+
+
+class DataError(WengertError, ValueError):
+    """A data file cannot be used."""
+
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LIBRARIES = (os.sep + "numpy" + os.sep, os.sep + "optree" + os.sep)
+
+
+def _is_user_file(filename: str) -> bool:
+    if filename.startswith("<frozen"):
+        return False
+    return not (filename.startswith(_PACKAGE) or any(part in filename for part in _LIBRARIES))
+
+
+def user_frame() -> FrameType | None:
+    """The innermost frame outside wengert, NumPy and optree, or None."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not _is_user_file(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame
+
+
+def user_location() -> str:
+    """`file.py:31` of the innermost user frame, or an empty string."""
+    frame = user_frame()
+    if frame is None:
+        return ""
+    return f"{os.path.basename(frame.f_code.co_filename)}:{frame.f_lineno}"

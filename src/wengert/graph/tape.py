@@ -1,0 +1,307 @@
+"""The tape: the one way in which graphs are built.
+
+A tape is a growing Wengert list. Handles (`Traced`, whose subclass with NumPy's protocols is
+`Variable`) stand for its values; applying an operator to handles appends an entry to the innermost
+tape among them. Values that come from an outer tape, and arrays and numbers of the program, become
+further inputs and constants: this closure conversion is all that nesting needs, and it is why
+derivatives of different levels can't be confused.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from wengert.errors import ArgumentError, DTypeError, EscapedError, user_location
+from wengert.graph.graph import CONSTANT, INPUT, Entry, Graph
+from wengert.graph.types import Type, type_of
+
+__all__ = ["Tape", "Traced", "current_tape", "innermost", "recording", "staying_inside"]
+
+
+class Traced:
+    """A handle on one value of a tape: where it is (`_tape`, `_index`) and its `_type`."""
+
+    __slots__ = ("_index", "_tape", "_type")
+
+    _tape: Any
+    _index: Any
+    _type: Any
+    #: bool, int or float for a handle that stands for a Python number (see `Op.promote`).
+    _python_kind: Any = None
+
+    def __init__(self, tape: Any, index: int, type_: Any) -> None:
+        self._tape = tape
+        self._index = index
+        self._type = type_
+
+
+_SCALARS = (bool, int, float)
+
+
+class Tape:
+    """A Wengert list under construction.
+
+    Attributes
+    ----------
+    entries : list of (op, operands, params, type)
+    inputs : value numbers of the declared inputs, in order
+    constants : value number -> number or (a private copy of an) array
+    captured : value number -> handle of an outer tape that this input stands for
+    lines : value number -> the user's `file.py:31`, or None where lines are not recorded
+    parent : the tape that was recording when this one began
+    """
+
+    #: The class of handles; `capture` puts its `Variable` here by subclassing.
+    handle: Any = Traced
+
+    def __init__(self, parent: Tape | None = None, *, lines: bool = False) -> None:
+        self.entries: list[Entry] = []
+        self.inputs: list[int] = []
+        self.constants: dict[int, Any] = {}
+        self.captured: dict[int, Traced] = {}
+        self.lines: dict[int, str] | None = {} if lines else None
+        self.names: dict[int, str] = {}
+        self.parent = parent
+        self.level: int = 0 if parent is None else parent.level + 1
+        self.closed = False
+        self.purpose = "this transformation"
+        self._captured_at: dict[tuple[int, int], int] = {}
+        self._snapshots: dict[int, tuple[Any, Any, int]] = {}
+
+    # ---------------------------------------------------------------- leaves
+
+    def input(self, type_: Any, name: str | None = None) -> Any:
+        """Append an input and return its handle."""
+        index = self._append_leaf(INPUT, type_)
+        self.inputs.append(index)
+        if name is not None:
+            self.names[index] = name
+        return self.handle(self, index, type_)
+
+    def _append_leaf(self, leaf: Any, type_: Any) -> int:
+        index = len(self.entries)
+        self.entries.append((leaf, (), (), type_))
+        return index
+
+    def constant(self, value: Any, dtype: Any = None) -> Any:
+        """Append a constant (a Python number, NumPy scalar or array) and return its handle.
+
+        An array is copied, since the program may change it before the tape runs; an array met
+        again and unchanged is the same constant.
+        """
+        index = self._constant(value, dtype)
+        return self.handle(self, index, self.entries[index][3])
+
+    def _constant(self, value: Any, dtype: Any) -> int:
+        if isinstance(value, np.ndarray) and value.ndim:
+            return self._array_constant(value)
+        if dtype is not None:
+            value = dtype.type(value)
+        elif not isinstance(value, np.generic):
+            value = np.asarray(value)[()]
+        index = self._append_leaf(CONSTANT, Type((), value.dtype))
+        self.constants[index] = value
+        return index
+
+    def _array_constant(self, value: Any) -> int:
+        known = self._snapshots.get(id(value))
+        if known is not None and known[0] is value and _unchanged(value, known[1]):
+            return known[2]
+        if not value.dtype.isnative:  # graphs hold numbers in this machine's byte order
+            value = value.astype(value.dtype.newbyteorder("="))
+        index = self._append_leaf(CONSTANT, type_of(value))
+        copy = value if _is_frozen(value) else np.array(value, order="K", copy=True, subok=False)
+        self.constants[index] = copy
+        self._snapshots[id(value)] = (value, copy, index)
+        return index
+
+    def capture(self, outer: Traced) -> Any:
+        """The handle of the input that stands for a value of an enclosing tape."""
+        key = (id(outer._tape), outer._index)
+        index = self._captured_at.get(key)
+        if index is None:
+            self._check_encloses(outer._tape)
+            index = self._append_leaf(INPUT, outer._type)
+            self.inputs.append(index)
+            # A handle of its own: the program may rebind the original by assigning into it.
+            self.captured[index] = outer._tape.handle(outer._tape, outer._index, outer._type)
+            self._captured_at[key] = index
+        return self.handle(self, index, outer._type)
+
+    def _check_encloses(self, outer: Tape) -> None:
+        tape: Tape | None = self
+        while tape is not None and tape is not outer:
+            tape = tape.parent
+        if tape is None or outer.closed:
+            raise EscapedError(
+                f"a traced value was used after {outer.purpose} had ended, or in another thread",
+                hint="return it from the function instead of storing it in a variable outside it",
+            )
+
+    # ---------------------------------------------------------------- operators
+
+    def apply(self, op: Any, args: Sequence[Any], params: tuple[tuple[str, Any], ...] = ()) -> Any:
+        """Append one application of `op`; return the handle of its result.
+
+        `args` are handles (of this tape or of an enclosing one), arrays or numbers. Operands are
+        promoted to the dtypes that the operator computes in, as NumPy 2 does.
+        """
+        self.check_open()
+        args = [a if isinstance(a, (Traced, *_SCALARS)) else _as_array(op, a) for a in args]
+        kinds = [_kind(a) for a in args]
+        dtypes = op.promote(kinds, dict(params))
+        operands = [self._lift(a, dtype) for a, dtype in zip(args, dtypes, strict=True)]
+        return self.record(op, tuple(operands), params)
+
+    def check_open(self) -> None:
+        """Raise `EscapedError` if the transformation that made this tape has ended."""
+        if self.closed:
+            raise EscapedError(
+                f"a traced value was used after {self.purpose} had ended",
+                hint="return it from the function instead of storing it in a variable outside it",
+            )
+
+    def _lift(self, arg: Any, dtype: Any) -> int:
+        if isinstance(arg, Traced):
+            index: int = arg._index if arg._tape is self else self.capture(arg)._index
+        elif isinstance(arg, np.ndarray) and arg.ndim:
+            index = self._array_constant(arg)
+        else:
+            return self._constant(arg, dtype)
+        if dtype is not None and self.entries[index][3].dtype != dtype:
+            return self.record(self.cast, (index,), (("dtype", dtype),))._index  # type: ignore[no-any-return]
+        return index
+
+    #: The record of the operator that converts dtypes; set by `capture`, since the rule table
+    #: comes after the graph in the order of imports.
+    cast: Any = None
+
+    def record(self, op: Any, operands: tuple[int, ...], params: Any = ()) -> Any:
+        """Append an entry whose operands are value numbers of this tape; return its handle."""
+        entries = self.entries
+        type_ = op.infer(tuple([entries[k][3] for k in operands]), params)
+        index = len(entries)
+        entries.append((op, operands, params, type_))
+        if self.lines is not None:
+            self.lines[index] = user_location()
+        return self.handle(self, index, type_)
+
+    # ---------------------------------------------------------------- results
+
+    def index_of(self, value: Any) -> int:
+        """The value number of a handle, outer handle, array or number on this tape."""
+        return self._lift(value if isinstance(value, Traced) else _as_array(None, value), None)
+
+    def graph(self, outputs: Sequence[int], inputs: Sequence[int] | None = None) -> Graph:
+        """The finished graph with the given outputs; `inputs` puts its inputs in another order."""
+        return Graph(
+            self.entries,
+            self.inputs if inputs is None else inputs,
+            outputs,
+            self.constants,
+            self.lines or {},
+            self.names,
+        )
+
+
+def _kind(arg: Any) -> Any:
+    # What `Op.promote` wants to know of an operand; an entry with several results has no dtype.
+    if isinstance(arg, Traced):
+        return arg._python_kind or getattr(arg._type, "dtype", None)
+    return type(arg) if type(arg) in _SCALARS else arg.dtype
+
+
+def _as_array(op: Any, value: Any) -> Any:
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        what = f"{op.name}: " if op is not None else ""
+        raise DTypeError(
+            f"{what}an operand is {value!r} of type {type(value).__name__}, which is not a number "
+            "or an array of numbers",
+        )
+    return array
+
+
+def _is_frozen(array: Any) -> bool:
+    # A read-only view of a writable array can still change through its base.
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None
+
+
+def _unchanged(array: Any, copy: Any) -> bool:
+    if array.shape != copy.shape or array.dtype != copy.dtype:
+        return False
+    if array is copy:
+        return True
+    bits = f"i{array.itemsize}"
+    if array.itemsize not in (1, 2, 4, 8):
+        return False
+    return bool(np.array_equal(array.view(bits), copy.view(bits)))
+
+
+def innermost(args: Sequence[Any]) -> Any:
+    """The innermost tape among the handles in `args`, or None if there is none."""
+    tape = None
+    for a in args:
+        if isinstance(a, Traced) and (tape is None or a._tape.level > tape.level):
+            tape = a._tape
+    if tape is not None:
+        inside = getattr(_active, "inside", None)
+        if inside is not None and tape in inside[1]:
+            return inside[0]
+    return tape
+
+
+_active = threading.local()
+
+
+@contextmanager
+def staying_inside(tape: Any) -> Iterator[None]:
+    """While `tape` records a branch or a loop's body: what is computed of values of enclosing tapes
+    is recorded on it.
+
+    What a branch computes of values that it closes over would else be computed whether the branch
+    is taken or not, and an assignment into such a value would take place once and always.
+    """
+    previous = getattr(_active, "inside", None)
+    outer, fast = tape.parent, []
+    while outer is not None:
+        fast.append((outer, outer.fast))
+        outer.fast = False
+        outer = outer.parent
+    _active.inside = (tape, {outer for outer, _ in fast})
+    try:
+        yield
+    finally:
+        _active.inside = previous
+        for outer, was_fast in fast:
+            outer.fast = was_fast
+
+
+def current_tape() -> Any:
+    """The tape that is recording in this thread, or None."""
+    return getattr(_active, "tape", None)
+
+
+@contextmanager
+def recording(tape: Tape) -> Iterator[Tape]:
+    """Make `tape` the current one of this thread; close it at the end."""
+    previous = current_tape()
+    if tape.parent is not previous:
+        raise ArgumentError("a tape must begin inside the tape that is its parent")
+    _active.tape = tape
+    try:
+        yield tape
+    finally:
+        tape.closed = True
+        _active.tape = previous

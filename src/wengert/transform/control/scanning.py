@@ -1,0 +1,356 @@
+"""The operator `scan`: a loop of known length, whose carries go from step to step.
+
+Its derivative is a scan too (`staging`): tangents run along, linear in themselves, over what the
+loop kept of each step. Reverse mode is the transpose of that scan, a scan in the other direction,
+whose carries are the cotangents of the carries and the sums of the cotangents of the constants.
+A constant of which each step reads a part gets its cotangent by one `scatter_sum` after the loop:
+a dense array is added to per loop, not per step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wengert.errors import DTypeError, ShapeError
+from wengert.graph import Graph, innermost
+from wengert.ops import TABLE, zeros
+from wengert.run import run
+from wengert.transform.batching import batch_graph
+from wengert.transform.control.bodies import Derived, batched_body, rearranged, transposed
+from wengert.transform.control.results import Control, read, rebundled, repeated, zeros_like
+from wengert.transform.control.staging import Layout, Staged, active_carries, staged
+from wengert.transform.control.sums import Sum, sums
+from wengert.transform.inline import apply_graph
+
+__all__ = ["batched_carries", "given_up", "layout_of", "scan", "scan_params"]
+
+
+def layout_of(params: Any, count: int) -> Layout:
+    """How the `count` operands of a loop divide."""
+    consts, carries = params["consts"], params["carries"]
+    return Layout(consts, carries, count - consts - carries)
+
+
+def scan_params(
+    body: Graph, layout: Layout, length: int, *, reverse: bool = False, linear: Sequence[int] = ()
+) -> dict[str, Any]:
+    """The parameters of a scan."""
+    return {
+        "body": body,
+        "consts": layout.consts,
+        "carries": layout.carries,
+        "length": length,
+        "reverse": reverse,
+        "linear": tuple(linear),
+    }
+
+
+class _Scan(Control):
+    """Operands: constants, initial carries, stacked elements. Results: final carries, and the
+    other outputs of the body, stacked."""
+
+    def result_types(self, types: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, ...]:
+        body, length = params["body"], params["length"]
+        layout = layout_of(params, len(types))
+        consts, carries, stacks = layout.parts(types)
+        for t in stacks:
+            if not t.shape or t.shape[0] != length:
+                raise ShapeError(f"scan: expected {length} elements along the first axis, not {t}")
+        elements = [t.with_shape(t.shape[1:]) for t in stacks]
+        if body.input_types != (*consts, *carries, *elements):
+            raise DTypeError(
+                f"scan: the body takes {body.input_types}, but the operands are {types}"
+            )
+        if body.output_types[: layout.carries] != tuple(carries):
+            raise DTypeError(
+                f"scan: the carries are {tuple(carries)}, but the body gives "
+                f"{body.output_types[: layout.carries]}"
+            )
+        ys = body.output_types[layout.carries :]
+        return (*carries, *[t.with_shape((length, *t.shape)) for t in ys])
+
+    def evaluate(self, *arrays: Any, **params: Any) -> Any:
+        body, length = params["body"], params["length"]
+        layout = layout_of(params, len(arrays))
+        consts, carries, stacks = layout.parts(arrays)
+        types = body.output_types[layout.carries :]
+        ys = [np.empty((length, *t.shape), t.dtype) for t in types]
+        steps = range(length - 1, -1, -1) if params["reverse"] else range(length)
+        for t in steps:
+            results = run(body, given_up([*consts], carries, [x[t] for x in stacks]))
+            carries = results[: layout.carries]
+            for y, value in zip(ys, results[layout.carries :], strict=True):
+                y[t] = value
+            del results
+        return (*carries, *ys)
+
+    # ------------------------------------------------------------ derivatives
+
+    def pushforward(self, y: Any, xs: Sequence[Any], tangents: Sequence[Any], params: Any) -> Any:
+        layout = layout_of(params, len(xs))
+        flags = active_carries(params["body"], layout, [t is not None for t in tangents])
+        count = len(y._type) - layout.carries
+        parts = staged(params["body"], layout, tuple(flags), (True,) * count)
+        tape = innermost([t for t in tangents if t is not None])
+        dots = layout.parts(
+            [
+                zeros(tape, x._type) if flag and t is None else t
+                for x, t, flag in zip(xs, tangents, flags, strict=True)
+            ]
+        )
+        given = [[t for t in part if t is not None] for part in dots]
+        late = _late_operands(parts, xs, layout, params)
+        results = read(
+            self(
+                *late.consts,
+                *given[0],
+                *given[1],
+                *late.elements,
+                *given[2],
+                **scan_params(
+                    parts.late,
+                    parts.layout,
+                    params["length"],
+                    reverse=params["reverse"],
+                    linear=parts.linear,
+                ),
+            )
+        )
+        found: list[Any] = [None] * len(y._type)
+        for k, value in zip(
+            (*parts.carries, *[layout.carries + k for k in parts.ys]), results, strict=True
+        ):
+            found[k] = value
+        return found
+
+    def pullback(
+        self, y: Any, xs: Sequence[Any], cotangent: Any, needed: Sequence[bool], params: Any
+    ) -> Sequence[Any]:
+        layout = layout_of(params, len(xs))
+        linear = params["linear"]
+        tape = innermost([c for c in cotangent if c is not None])
+        if all(k in linear for k, need in enumerate(needed) if need):
+            carry_types = params["body"].input_types[layout.consts :][: layout.carries]
+            return _transpose(
+                params["body"],
+                layout,
+                linear,
+                xs,
+                needed,
+                params,
+                zeros_like(cotangent[: layout.carries], carry_types, tape),
+                cotangent[layout.carries :],
+            )
+        flags = active_carries(params["body"], layout, needed)
+        ys = cotangent[layout.carries :]
+        parts = staged(params["body"], layout, tuple(flags), tuple(c is not None for c in ys))
+        late = _late_operands(parts, xs, layout, params)
+        # The operands of the linear scan: those that are not linear have values.
+        body_types = parts.late.input_types
+        operands: list[Any] = [None] * len(body_types)
+        values = iter([*late.consts, *late.elements])
+        for k in range(len(operands)):
+            if k not in parts.linear:
+                operands[k] = next(values)
+        carry_cts = [cotangent[k] for k in parts.carries]
+        carry_types = parts.late.output_types[: len(parts.carries)]
+        marked = [k for k, flag in enumerate(flags) if flag]
+        wanted = [False] * len(operands)
+        for at, k in zip(parts.linear, marked, strict=True):
+            wanted[at] = needed[k]
+        found = _transpose(
+            parts.late,
+            parts.layout,
+            parts.linear,
+            operands,
+            wanted,
+            params,
+            zeros_like(carry_cts, carry_types, tape),
+            [ys[k] for k in parts.ys],
+        )
+        result: list[Any] = [None] * len(xs)
+        for at, k in zip(parts.linear, marked, strict=True):
+            result[k] = found[at]
+        return result
+
+    # ------------------------------------------------------------ batching
+
+    def batch(self, args: Sequence[Any], batched: Sequence[bool], size: int, params: Any) -> Any:
+        body = params["body"]
+        layout = layout_of(params, len(args))
+        flags = batched_carries(body, layout, batched, size)
+        last = layout.consts + layout.carries
+        made, carries = batched_body(
+            body, flags, size, lambda k, _: k < layout.carries and flags[layout.consts + k]
+        )
+        operands = [
+            _steps_first(x) if own and k >= last else repeated(x, size) if flag and not own else x
+            for k, (x, own, flag) in enumerate(zip(args, batched, flags, strict=True))
+        ]
+        found = read(scan(*operands, **{**params, "body": made}))
+        results = [
+            _steps_first(y) if carries[k] and k >= layout.carries else y
+            for k, y in enumerate(found)
+        ]
+        return rebundled(results, carries, size)
+
+
+def batched_carries(body: Graph, layout: Layout, batched: Sequence[bool], size: int) -> list[bool]:
+    """`batched` (which inputs carry the batch axis) with every carry added that comes to."""
+    flags = list(batched)
+    while True:
+        made = batch_graph(body, flags, size).batched
+        new = list(flags)
+        for k in range(layout.carries):
+            new[layout.consts + k] = flags[layout.consts + k] or made[k]
+        if new == flags:
+            return new
+        flags = new
+
+
+def _steps_first(x: Any) -> Any:
+    # Exchanges the batch axis and the axis of steps.
+    return TABLE["transpose"](x, axes=(1, 0, *range(2, x._type.ndim)))
+
+
+def given_up(*lists: list[Any]) -> Any:
+    """The items of the lists, which are emptied: the body may write into a carry that nobody else
+    refers to."""
+    for items in lists:
+        items.reverse()
+        while items:
+            yield items.pop()
+
+
+class _Operands(NamedTuple):
+    consts: list[Any]
+    elements: list[Any]
+
+
+def _late_operands(parts: Staged, xs: Sequence[Any], layout: Layout, params: Any) -> _Operands:
+    """What the linear scan reads, computed by running the loop once more, with residuals."""
+    consts, _, stacks = layout.parts(xs)
+    once = apply_graph(parts.once, consts) if parts.once.outputs else []
+    kept = []
+    count = len(params["body"].outputs)
+    if len(parts.early.outputs) > count:
+        early = scan(*xs, **{**params, "body": parts.early})
+        kept = read(early)[count:]
+    return _Operands(
+        [*[consts[k] for k in parts.consts], *once], [*[stacks[k] for k in parts.elements], *kept]
+    )
+
+
+# ---------------------------------------------------------------- transposition
+
+
+def _transpose(
+    body: Graph,
+    layout: Layout,
+    linear: Sequence[int],
+    xs: Sequence[Any],
+    wanted: Sequence[bool],
+    params: Any,
+    carry_cts: Sequence[Any],
+    y_cts: Sequence[Any],
+) -> list[Any]:
+    """The cotangents of the wanted linear operands of a linear scan, by position."""
+    seeded = [
+        *range(layout.carries),
+        *[layout.carries + k for k, c in enumerate(y_cts) if c is not None],
+    ]
+    back = transposed(body, tuple(linear), tuple(seeded))
+    own = [k for k in range(layout.total) if k not in linear]
+    first, last = layout.consts, layout.consts + layout.carries
+    at = {k: i for i, k in enumerate(linear)}
+    summed = [k for k in linear if k < first and wanted[k] and back.present[at[k]]]
+    stacked = [k for k in linear if k >= last and wanted[k] and back.present[at[k]]]
+    plan = sums(
+        back.graph,
+        [back.graph.outputs[at[k]] for k in summed],
+        [body.input_types[k] for k in summed],
+    )
+    made = _reverse_body(back, plan, layout, own, at, stacked)
+    tape = innermost([c for c in (*carry_cts, *y_cts) if c is not None])
+    begin = [zeros(tape, t) for t in plan.types]
+    consts = [xs[k] for k in own if k < first]
+    elements = [xs[k] for k in own if k >= last] + [c for c in y_cts if c is not None]
+    new = Layout(len(consts), layout.carries + len(begin), len(elements))
+    at_seeds = new.total - sum(c is not None for c in y_cts)
+    found = read(
+        scan(
+            *consts,
+            *carry_cts,
+            *begin,
+            *elements,
+            **scan_params(
+                made,
+                new,
+                params["length"],
+                reverse=not params["reverse"],
+                linear=[*range(new.consts, new.consts + new.carries), *range(at_seeds, new.total)],
+            ),
+        )
+    )
+    result: list[Any] = [None] * layout.total
+    for k in range(layout.carries):
+        result[first + k] = found[k]
+    rest = found[new.carries :]
+    for k, value in zip(stacked, rest, strict=False):
+        result[k] = value
+    totals = plan.finish(found[layout.carries : new.carries], rest[len(stacked) :])
+    for k, total in zip(summed, totals, strict=True):
+        result[k] = total
+    return [value if want else None for value, want in zip(result, wanted, strict=True)]
+
+
+def _reverse_body(
+    back: Derived,
+    plan: Sum,
+    layout: Layout,
+    own: Sequence[int],
+    at: dict[int, int],
+    stacked: Sequence[int],
+) -> Graph:
+    """One step back: constants; cotangents of carries, sums; elements, cotangents of `ys`."""
+    graph = plan.graph
+    first, last = layout.consts, layout.consts + layout.carries
+    consts = [i for i, k in enumerate(own) if k < first]
+    elements = [i for i, k in enumerate(own) if k >= last]
+    seeds = range(len(own), len(back.graph.inputs))
+    sums_at = range(len(back.graph.inputs), len(graph.inputs))
+    order = [*consts, *seeds[: layout.carries], *sums_at, *elements, *seeds[layout.carries :]]
+    outputs = [back.graph.outputs[at[first + k]] for k in range(layout.carries)]
+    outputs += plan.totals
+    outputs += [back.graph.outputs[at[k]] for k in stacked]
+    outputs += plan.pieces
+    return rearranged(graph, order, outputs)
+
+
+# ---------------------------------------------------------------- the declaration
+
+
+def _declare(function: Any) -> _Scan:
+    return _Scan(
+        function,
+        symbol="scan",
+        latex=r"\operatorname{{scan}}({0}, \dots)",
+        samples=lambda rng, dtype: [],
+    )
+
+
+@_declare
+def scan(
+    *operands: Any,
+    body: Graph,
+    consts: int,
+    carries: int,
+    length: int,
+    reverse: bool,
+    linear: tuple[int, ...],
+) -> Any:
+    """A loop over the first axis of its last operands: `body` maps constants, carries and elements
+    to new carries and further results, which are stacked."""

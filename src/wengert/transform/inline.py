@@ -1,0 +1,74 @@
+"""Applying a graph: running it on arrays, or recording its entries on a tape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.graph import CONSTANT, INPUT, Graph, innermost
+from wengert.run import run
+
+__all__ = ["apply_graph", "inline"]
+
+
+def inline(tape: Any, graph: Graph, args: Sequence[Any]) -> list[Any]:
+    """Record the entries that the outputs of `graph` need on `tape`; handles of the outputs."""
+    tape.check_open()
+    env: list[int] = [-1] * len(graph.entries)
+    for k, arg in zip(graph.inputs, args, strict=True):
+        env[k] = tape.index_of(arg)
+    live = graph.live()
+    for i, (op, operands, params, _) in enumerate(graph.entries):
+        if not live[i] or op is INPUT:
+            continue
+        if op is CONSTANT:
+            env[i] = tape.index_of(graph.constants[i])
+        else:
+            env[i] = tape.record(op, tuple([env[k] for k in operands]), params)._index
+    return [tape.handle(tape, env[k], tape.entries[env[k]][3]) for k in graph.outputs]
+
+
+def apply_graph(
+    graph: Graph, args: Sequence[Any], *, known: Mapping[int, Any] | None = None
+) -> list[Any]:
+    """The outputs of `graph`: handles if an argument is traced, else arrays of their own."""
+    tape = innermost(args)
+    if tape is not None:
+        return inline(tape, graph, args)
+    if known:
+        # An entry with several results may have more of them in a derived graph (`merge_loops`).
+        known = {k: value for k, value in known.items() if not isinstance(value, tuple)}
+    outputs = run(graph, args, known=known)
+    held = [
+        a
+        for a in (*args, *graph.constants.values(), *(known or {}).values())
+        if isinstance(a, np.ndarray)
+    ]
+    return _owned(outputs, held)
+
+
+def _owned(outputs: list[Any], held: list[Any]) -> list[Any]:
+    # A result must be the caller's to change: neither read-only, nor repeated in memory, nor
+    # sharing memory with an argument or with another result.
+    taken = {id(_root(a)) for a in held}
+    results: list[Any] = []
+    for value in outputs:
+        if isinstance(value, np.ndarray):
+            if value.ndim == 0:
+                value = value[()]
+            elif not value.flags.writeable or 0 in value.strides or id(_root(value)) in taken:
+                value = value.copy()
+            if isinstance(value, np.ndarray):
+                held.append(value)  # keeps it alive, so that its id stays its own
+                taken.add(id(_root(value)))
+        results.append(value)
+    return results
+
+
+def _root(array: Any) -> Any:
+    # The object that owns the memory an array looks at.
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array

@@ -1,0 +1,176 @@
+"""`jacobian`, `hessian`, `hvp`: matrices of derivatives, and products with them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.capture import Captured, capture, check_argnums, unflatten
+from wengert.errors import ArgumentError, DTypeError
+from wengert.graph import Graph, Traced
+from wengert.ops import TABLE
+from wengert.transform.batching import batch_graph
+from wengert.transform.gradient import grad, jvp, split
+from wengert.transform.graphs import Split, linearize_graph, pullback_graph
+from wengert.transform.inline import apply_graph
+from wengert.transform.vmap import move_axis
+
+__all__ = ["hessian", "hvp", "jacobian"]
+
+_MODES = ("auto", "forward", "reverse")
+
+
+def jacobian(
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    mode: str = "auto",
+    has_aux: bool = False,
+) -> Callable[..., Any]:
+    """A function that returns the Jacobian of `f`.
+
+    Parameters
+    ----------
+    argnums : the positional argument, or arguments, to differentiate by
+    mode : "forward" (one tangent per input, all in one batched sweep), "reverse" (one cotangent per
+        output), or "auto": forward where there are no more inputs than outputs
+
+    Returns
+    -------
+    A function returning, for each leaf of the result and each leaf of the argument, an array of
+    shape `result.shape + argument.shape`: a tree of the result's structure whose leaves are trees
+    of the argument's structure (a tuple of them for several `argnums`). With `has_aux` a pair of
+    it and the auxiliary data.
+
+    Cost: min(inputs, outputs) times that of `f`, with the batch of directions run as arrays.
+
+    Example
+    -------
+    >>> import numpy as np, wengert as wg
+    >>> print(wg.jacobian(lambda x: x[:2] * x[2])(np.array([1.0, 2.0, 3.0])))
+    [[3. 0. 1.]
+     [0. 3. 2.]]
+    """
+    if mode not in _MODES:
+        raise ArgumentError(f"jacobian: mode must be one of {_MODES}, not {mode!r}")
+
+    @functools.wraps(f, assigned=("__name__", "__doc__", "__module__"))
+    def derived(*args: Any, **kwargs: Any) -> Any:
+        numbers = check_argnums(argnums, len(args), "jacobian")
+        captured = capture(
+            f, args, kwargs, traced=numbers, purpose="jacobian", has_aux=has_aux, floats_only=True
+        )
+        graph = captured.graph
+        count = sum(captured.counts)
+        sources = graph.input_types[:count]
+        results = graph.output_types[: captured.out_count]
+        if not all(t.is_float for t in results):
+            raise DTypeError(f"jacobian: the results must be float, not {results}")
+        forward = mode == "forward" or (
+            mode == "auto" and sum(t.size for t in sources) <= sum(t.size for t in results)
+        )
+        wrt, seeded = tuple(range(count)), tuple(range(captured.out_count))
+        parts = linearize_graph(graph, wrt) if forward else pullback_graph(graph, wrt, seeded)
+        blocks, aux = _blocks(captured, parts, sources if forward else results, forward)
+        trees = [
+            split([blocks[j][i] for j in range(count)], captured) for i in range(captured.out_count)
+        ]
+        single = isinstance(argnums, (int, np.integer))
+        rows = [row[0] if single else tuple(row) for row in trees]
+        found = unflatten(captured.out_structure, rows)
+        return (found, aux) if captured.aux is not None else found
+
+    return derived
+
+
+def _blocks(
+    captured: Captured, parts: Split, seeds: Sequence[Any], forward: bool
+) -> tuple[list[list[Any]], Any]:
+    """Per argument leaf and result leaf the block of the Jacobian."""
+    graph = captured.graph
+    early = apply_graph(parts.early, captured.arguments, known=captured.known)
+    residuals = early[len(graph.outputs) :]
+    aux = captured.aux(early[captured.out_count : len(graph.outputs)]) if captured.aux else None
+    total = sum(t.size for t in seeds)
+    flags = [False] * len(residuals) + [True] * len(seeds)
+    late: Graph = batch_graph(parts.late, flags, total, all_outputs=True).graph
+    # The tangent graph has outputs for the auxiliary results too: they follow and are not used.
+    found = apply_graph(late, [*residuals, *_basis(seeds)])
+    blocks: list[list[Any]] = []
+    for x in found[: captured.out_count] if forward else found:
+        # The directions come first: cut them up by the leaf they belong to.
+        row, at = [], 0
+        for seed in seeds:
+            piece = _rows(x, at, at + seed.size, seed.shape)
+            at += seed.size
+            if forward:  # axes: directions of the argument, result -> result, argument
+                for _ in seed.shape:
+                    piece = move_axis(piece, 0, piece.ndim - 1)
+            row.append(piece)
+        blocks.append(row)
+    return (_transposed(blocks) if forward else blocks), aux
+
+
+def _transposed(blocks: list[list[Any]]) -> list[list[Any]]:
+    return [list(row) for row in zip(*blocks, strict=True)]
+
+
+def _basis(seeds: Sequence[Any]) -> list[Any]:
+    """The unit directions of all leaves together, as one batched array per leaf."""
+    total = sum(t.size for t in seeds)
+    found, at = [], 0
+    for t in seeds:
+        basis = np.zeros((total, t.size), t.dtype)
+        basis[np.arange(at, at + t.size), np.arange(t.size)] = 1
+        found.append(basis.reshape((total, *t.shape)))
+        at += t.size
+    return found
+
+
+def _rows(x: Any, start: int, stop: int, shape: tuple[int, ...]) -> Any:
+    rest = x.shape[1:]
+    if not isinstance(x, Traced):
+        block = x[start:stop].reshape((*shape, *rest))
+        return block[()] if block.ndim == 0 else np.array(block)
+    key = ((start, stop, 1), *((0, n, 1) for n in rest))
+    return TABLE["reshape"](TABLE["slice_index"](x, key=key), shape=(*shape, *rest))
+
+
+def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """A function that returns the Hessian of `f`: the Jacobian (forward) of its Jacobian (reverse).
+
+    For a scalar `f` of an array of shape s the result has shape `s + s`; trees nest as in
+    `jacobian`.
+
+    Example
+    -------
+    >>> import numpy as np, wengert as wg
+    >>> print(wg.hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 2.0])))
+    [[4. 2.]
+     [2. 0.]]
+    """
+    return jacobian(jacobian(f, argnums, mode="reverse"), argnums, mode="forward")
+
+
+def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """The product of the Hessian of a scalar `f` at `primals` with `tangents`.
+
+    Both are tuples with one entry per argument, as in `jvp`. The result has the structure of the
+    argument (a tuple for several). Cost: a small multiple of `f`, whatever the number of inputs
+    (forward mode over reverse mode).
+
+    Example
+    -------
+    >>> import numpy as np, wengert as wg
+    >>> print(wg.hvp(lambda x: np.sum(x**3), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),)))
+    [6. 0.]
+    """
+    if not isinstance(primals, (tuple, list)):
+        raise ArgumentError(
+            "hvp: primals must be a tuple with one entry per argument",
+            hint="write (x,) for one argument",
+        )
+    argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
+    return jvp(grad(f, argnums), primals, tangents)[1]
