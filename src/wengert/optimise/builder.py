@@ -1,0 +1,368 @@
+"""The builder: a tape that value-numbers, folds and simplifies whatever is recorded on it.
+
+Recording an entry that exists already gives the existing one. An entry of constants becomes a
+constant. An entry that a rule matches becomes the rule's right side, which is recorded in turn.
+Right sides are written with wengert's operators, on the builder's own handles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.capture import Recorder
+from wengert.errors import ShapeError
+from wengert.graph import CONSTANT, INPUT, Graph, Type, type_of
+from wengert.ops import TABLE
+from wengert.optimise.folding import fold
+from wengert.optimise.printing import expression, instance
+from wengert.optimise.record import Record, Rule
+from wengert.optimise.terms import Family, Term, match_operands
+
+__all__ = ["Builder", "Match", "RuleIndex"]
+
+#: How many right sides may be under construction inside each other.
+_DEEPEST = 40
+#: Array constants above this many bytes are told apart by identity, not by their bytes.
+_LARGE = 1 << 20
+
+
+#: A rule and one of its patterns.
+_Candidate = tuple[Rule, Term]
+
+
+class RuleIndex:
+    """Rules by the operators at the top of their left sides."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+        self._by_op: dict[Any, list[_Candidate]] = {}
+        self._families: list[_Candidate] = []
+        for rule in rules:
+            for pattern in rule.patterns:
+                candidate = (rule, pattern)
+                if isinstance(pattern.op, Family):
+                    self._families.append(candidate)
+                else:
+                    self._by_op.setdefault(pattern.op, []).append(candidate)
+        self._found: dict[Any, tuple[_Candidate, ...]] = {}
+
+    def candidates(self, op: Any, heads: tuple[Any, ...]) -> tuple[_Candidate, ...]:
+        """The rules whose left side may match `op` applied to operands made by `heads`."""
+        key = (op, heads)
+        found = self._found.get(key)
+        if found is None:
+            own = [c for c in self._by_op.get(op, ()) if _may_match(c[1], heads)]
+            general = [c for c in self._families if c[1].op.covers(op, heads)]
+            found = self._found[key] = tuple(own + general)
+        return found
+
+
+def _may_match(pattern: Term, heads: tuple[Any, ...]) -> bool:
+    if len(pattern.args) != len(heads):
+        return False
+    for arg, head in zip(pattern.args, heads, strict=True):
+        if arg.kind == "apply" and arg.op is not head:
+            return False
+        if arg.kind in ("number", "constant") and head is not CONSTANT:
+            return False
+    return True
+
+
+class Match:
+    """What the variables of a left side stand for: `match["x"]` is a handle on the builder.
+
+    Attributes
+    ----------
+    tape : the builder
+    op, operands, params, type : the entry that is being replaced
+    """
+
+    __slots__ = ("env", "op", "operands", "params", "tape", "type")
+
+    def __init__(
+        self,
+        tape: Builder,
+        op: Any,
+        operands: tuple[int, ...],
+        params: Any,
+        type_: Any,
+        env: dict[str, Any],
+    ) -> None:
+        self.tape = tape
+        self.op = op
+        self.operands = operands
+        self.params = params
+        self.type = type_
+        self.env = env
+
+    def __getitem__(self, name: str) -> Any:
+        return self.tape.handle_of(self.env[name])
+
+    def param(self, name: str) -> Any:
+        """The value of a parameter variable."""
+        return self.env[name]
+
+    def type_of(self, name: str) -> Any:
+        """The type of what a variable stands for."""
+        return self.tape.entries[self.env[name]][3]
+
+    def number(self, name: str) -> Any:
+        """The number that a constant variable stands for."""
+        return self.tape.constants[self.env[name]]
+
+    def made_by(self, handle: Any) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """How a value is made: operator, operands as handles, parameters."""
+        op, operands, params, _ = self.tape.entries[handle._index]
+        return op, tuple([self.tape.handle_of(k) for k in operands]), dict(params)
+
+    def again(self, args: Sequence[Any]) -> Any:
+        """The operator of the replaced entry with the same parameters, on other operands."""
+        return self.tape.record(self.op, tuple([a._index for a in args]), self.params)
+
+    def args(self) -> list[Any]:
+        """Handles of the operands of the entry that is being replaced."""
+        return [self.tape.handle_of(k) for k in self.operands]
+
+    def used_once(self) -> bool:
+        """Whether the inner values of the pattern have no use outside it."""
+        inner = self.env[""]
+        return all(self.tape.uses.get(k, 1) <= inner.count(k) for k in inner)
+
+
+class Builder(Recorder):
+    """A tape under construction whose entries are all different and simplified.
+
+    Attributes
+    ----------
+    uses : value number -> how often the graph that is being rebuilt uses it (missing: once)
+    origin : value number -> number of the same value in the graph that the user gave
+    log : what was done
+    line : the user's line of the entry that is being rebuilt
+    """
+
+    def __init__(self, index: RuleIndex, *, stage: str, log: list[Record]) -> None:
+        super().__init__()
+        self.fast = False
+        self.index = index
+        self.stage = stage
+        self.log = log
+        self.line = ""
+        self.uses: dict[int, int] = {}
+        self.origin: dict[int, int] = {}
+        self._lines: dict[int, str] = {}
+        self._numbers: dict[Any, int] = {}
+        self._pending: set[Any] = set()
+
+    # ------------------------------------------------------------ leaves
+
+    def handle_of(self, k: int) -> Any:
+        """A handle on a value number."""
+        return self.handle(self, k, self.entries[k][3])
+
+    def _constant(self, value: Any, dtype: Any) -> int:
+        value = dtype.type(value) if dtype is not None else np.asarray(value)[()]
+        return self._number(value)
+
+    def _array_constant(self, value: Any) -> int:
+        if value.ndim == 0:
+            return self._number(value[()])
+        uniform = _uniform(value)
+        if uniform is not None:
+            number = self._number(uniform)
+            return self.emit(TABLE["broadcast_to"], (number,), (("shape", value.shape),))
+        return self._number(value)
+
+    def _number(self, value: Any) -> int:
+        large = value.nbytes > _LARGE
+        bits = id(value) if large else np.asarray(value).tobytes()
+        key = (CONSTANT, value.dtype, value.shape, bits)
+        found = self._numbers.get(key)
+        if found is None:
+            found = self._numbers[key] = len(self.entries)
+            self.entries.append((CONSTANT, (), (), type_of(value)))
+            self.constants[found] = value
+        return found
+
+    def add_constant(self, value: Any) -> int:
+        """The value number of a constant of the graph that is being rebuilt."""
+        if isinstance(value, np.ndarray):
+            return self._array_constant(value)
+        return self._number(np.asarray(value)[()])
+
+    # ------------------------------------------------------------ entries
+
+    def record(self, op: Any, operands: tuple[int, ...], params: Any = ()) -> Any:
+        """A handle of the value of an entry: existing, folded, rewritten or new."""
+        return self.handle_of(self.emit(op, operands, params))
+
+    def emit(self, op: Any, operands: tuple[int, ...], params: Any = ()) -> int:
+        """As `record`, by number."""
+        key = (op, operands, params)
+        found = self._numbers.get(key)
+        if found is not None:
+            return found
+        if len(operands) == 2 and "commutative" in getattr(op, "traits", ()):
+            found = self._numbers.get((op, operands[::-1], params))
+            if found is not None:
+                self._numbers[key] = found
+                return found
+        entries = self.entries
+        type_ = op.infer(tuple([entries[k][3] for k in operands]), params)
+        found = None
+        if key not in self._pending and len(self._pending) < _DEEPEST:
+            self._pending.add(key)
+            found = self._simplified(op, operands, params, type_)
+            self._pending.discard(key)
+        if found is None:
+            found = self._numbers.get(key)  # a right side may have recorded it
+        if found is None:
+            found = len(entries)
+            entries.append((op, operands, params, type_))
+            if self.line:
+                self._lines[found] = self.line
+        self._numbers[key] = found
+        return found
+
+    def _simplified(
+        self, op: Any, operands: tuple[int, ...], params: Any, type_: Any
+    ) -> int | None:
+        entries = self.entries
+        heads = tuple([entries[k][0] for k in operands])
+        if heads and heads.count(CONSTANT) == len(heads):
+            value = fold(op, [self.constants[k] for k in operands], params, type_)
+            if value is not None:
+                found = self.add_constant(value)
+                self.note(
+                    "fold",
+                    "its operands are constants",
+                    "floats",
+                    "kept",
+                    expression(self, (op, operands, params)),
+                    found,
+                )
+                return found
+        for rule, pattern in self.index.candidates(op, heads):
+            if isinstance(type_, Type) and type_.dtype.kind not in rule.kinds:
+                continue
+            env: dict[str, Any] = {"": []}
+            if not match_operands(pattern, operands, params, self, env):
+                continue
+            match = Match(self, op, operands, params, type_, env)
+            if rule.once and not match.used_once():
+                continue
+            if rule.when is not None and not rule.when(match):
+                continue
+            noted = len(self.log)
+            made = self._right_side(rule, match, type_)
+            if made is not None:
+                self._note_rule(rule, match, made, noted)
+                return made
+        return None
+
+    def _note_rule(self, rule: Rule, match: Match, made: int, noted: int) -> None:
+        op, env = match.op, match.env
+        before = expression(self, (op, match.operands, match.params), env[""])
+        if not isinstance(rule.right, Term):
+            self.note(rule.name, rule.why, rule.exact_in, rule.edges, before, made)
+            return
+        if len(self._pending) > 1 and op.family != "elementwise" and rule.right.kind != "apply":
+            return  # a right side asked for a move of no element
+        # What became of the right side itself stands after it.
+        after = instance(self, rule.right, env)
+        self.log.insert(
+            noted,
+            Record(
+                self.stage, rule.name, rule.why, rule.exact_in, rule.edges, self.line, before, after
+            ),
+        )
+
+    def _right_side(self, rule: Rule, match: Match, type_: Any) -> int | None:
+        if isinstance(rule.right, Term):
+            made = self._instance(rule.right, match)
+        elif isinstance(rule.right, (int, float)):
+            made = self.constant(rule.right, type_.dtype)
+        else:
+            made = rule.right(match)
+            if made is None:
+                return None
+        k: int = made._index
+        found = self.entries[k][3]
+        if found is type_:
+            return k
+        if not isinstance(found, Type) or found.dtype != type_.dtype:
+            return None
+        try:
+            return self.emit(TABLE["broadcast_to"], (k,), (("shape", type_.shape),))
+        except ShapeError:
+            return None
+
+    def _instance(self, term: Term, match: Match) -> Any:
+        if term.kind == "apply":
+            args = [self._instance(a, match) for a in term.args]
+            return term.op(*args, **dict(term.params))
+        if term.kind == "number":
+            return term.value
+        return match[term.name]
+
+    # ------------------------------------------------------------ the log
+
+    def note(self, rule: str, why: str, exact_in: str, edges: str, before: str, after: int) -> None:
+        """Write one line of the log."""
+        self.log.append(
+            Record(
+                self.stage, rule, why, exact_in, edges, self.line, before, expression(self, after)
+            )
+        )
+
+    # ------------------------------------------------------------ the result
+
+    def finished(self, outputs: Sequence[int], inputs: Sequence[int]) -> tuple[Graph, list[int]]:
+        """The graph of the entries that outputs need and of all inputs.
+
+        Also for each of its entries the number in the graph that the user gave, or -1.
+        """
+        entries = self.entries
+        live = [False] * len(entries)
+        for k in outputs:
+            live[k] = True
+        for i in range(len(entries) - 1, -1, -1):
+            if live[i]:
+                for k in entries[i][1]:
+                    live[k] = True
+        number = [-1] * len(entries)
+        kept: list[Any] = []
+        constants, lines, names = {}, {}, {}
+        origin = []
+        for i, (op, operands, params, type_) in enumerate(entries):
+            if not live[i] and op is not INPUT:
+                continue
+            n = number[i] = len(kept)
+            kept.append((op, tuple([number[k] for k in operands]), params, type_))
+            origin.append(self.origin.get(i, -1))
+            if op is CONSTANT:
+                constants[n] = self.constants[i]
+            if i in self._lines:
+                lines[n] = self._lines[i]
+            if i in self.names:
+                names[n] = self.names[i]
+        graph = Graph(
+            kept, [number[k] for k in inputs], [number[k] for k in outputs], constants, lines, names
+        )
+        return graph, origin
+
+
+def _uniform(value: Any) -> Any:
+    # The number that all elements are, to the bit; None if they differ.
+    if not value.size:
+        return None
+    first = value.flat[0]
+    bits = f"u{value.itemsize}" if value.itemsize in (1, 2, 4, 8) else None
+    if bits is None:
+        return None
+    whole = np.ascontiguousarray(value).reshape(-1).view(bits)
+    if whole[0] != whole[-1] or whole[0] != whole[whole.size // 2]:
+        return None
+    return first if bool((whole == whole[0]).all()) else None
