@@ -1,0 +1,135 @@
+"""What a fused kernel computes, as data: its structure and dtypes, without any size.
+
+A kernel iterates over merged axes, of which the last is the *inner* one (contiguous, vectorised).
+Its values are *full* (one per element of the inner axis), or *row* values (one per row). A row
+reduction turns a full value into a row value; what uses it runs in a later *phase*, a further
+inner loop over the same row.
+
+Equal specs are one kernel, compiled once, whatever the sizes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Instruction", "KernelSpec", "Load", "Store", "is_cheap"]
+
+Bits = tuple[bool, ...]
+
+#: Operators that cost no more than loading a value: recomputed in a later phase, not stored.
+_CHEAP = frozenset(
+    {
+        "add",
+        "subtract",
+        "multiply",
+        "negative",
+        "where",
+        "maximum",
+        "minimum",
+        "relu",
+        "absolute",
+        "square",
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "equal",
+        "not_equal",
+        "logical_not",
+        "logical_and",
+        "logical_or",
+        "invert",
+        "bitwise_and",
+        "bitwise_or",
+    }
+)
+
+
+def is_cheap(name: str) -> bool:
+    """Whether an operator is recomputed rather than kept between phases."""
+    return name in _CHEAP
+
+
+@dataclass(frozen=True)
+class Load:
+    """A value read from memory: its dtype, and along which merged axes it varies."""
+
+    dtype: np.dtype[Any]
+    bits: Bits
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One operation on values; `name` is an operator's, or "row_sum", "row_max", "row_min".
+
+    Operands number the loads first, then the instructions.
+    """
+
+    name: str
+    operands: tuple[int, ...]
+    params: tuple[tuple[str, Any], ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def reduces(self) -> str:
+        """How a row reduction combines elements; empty for other instructions."""
+        return self.name[4:] if self.name.startswith("row_") else ""
+
+
+@dataclass(frozen=True)
+class Store:
+    """A value written to memory.
+
+    `bits` tells along which merged axes the target varies; over the others it is combined by
+    `combine`: "sum", "max" or "min" ("" where nothing is combined).
+    """
+
+    value: int
+    bits: Bits
+    combine: str
+
+
+@dataclass(frozen=True)
+class KernelSpec:
+    """The structure of a kernel. `rank` is the number of merged axes; 0 for scalars only."""
+
+    rank: int
+    loads: tuple[Load, ...]
+    body: tuple[Instruction, ...]
+    stores: tuple[Store, ...]
+
+    def dtype(self, value: int) -> np.dtype[Any]:
+        """The dtype of a value."""
+        n = len(self.loads)
+        return self.loads[value].dtype if value < n else self.body[value - n].dtype
+
+    def is_full(self) -> list[bool]:
+        """For each value, whether it varies along the inner axis."""
+        found = [bool(load.bits) and load.bits[-1] for load in self.loads]
+        for instruction in self.body:
+            found.append(not instruction.reduces and any(found[k] for k in instruction.operands))
+        return found
+
+    def phases(self) -> list[int]:
+        """For each value the phase that computes it.
+
+        For a row value: the phase after whose inner loop it is known, -1 if before the first. A
+        full value that reads a row value runs in the phase after it.
+        """
+        full = self.is_full()
+        found = [0 if full[k] else -1 for k in range(len(self.loads))]
+        for number, instruction in enumerate(self.body, start=len(self.loads)):
+            in_loop = full[number] or bool(instruction.reduces)
+            phase = 0 if in_loop else -1
+            for k in instruction.operands:
+                phase = max(phase, found[k] + (in_loop and not full[k]))
+            found.append(phase)
+        return found
+
+    def key(self) -> str:
+        """A name that is the same in every process, from the whole structure."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:32]

@@ -1,0 +1,503 @@
+"""Loop nests: from a `KernelSpec` to LLVM IR. Operators supply scalar or vector instructions
+(`emit`); loops, addresses and reductions are written once, here.
+
+The function of a kernel is `void kernel(i64* slots, i64* args)`. `slots` holds addresses. `args`
+holds, in this order: the slot of each load, store and temporary row; the length of each merged
+axis; for each load and store its stride, in elements, along each merged axis but the last; for
+each combining store the number of elements of its target; and the range of the first axis that this
+call computes.
+
+Row reductions sum blocks of `BLOCK` elements in vector registers, and add the blocks' sums in
+float64 with Neumaier's compensation, so that the error does not grow with the length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from wengert.codegen.emit import emit
+from wengert.codegen.kernel import KernelSpec, Store, is_cheap
+from wengert.codegen.vector import Kind
+
+__all__ = ["BLOCK", "build_kernel", "temporaries"]
+
+#: Elements of a row that are summed in registers before they join the compensated sum.
+BLOCK = 4096
+
+I64 = ir.IntType(64)
+I32 = ir.IntType(32)
+I8 = ir.IntType(8)
+F64 = ir.DoubleType()
+
+_IDENTITY = {"sum": 0.0, "max": -np.inf, "min": np.inf}
+_COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
+
+
+def i64(value: int) -> Any:
+    """An integer constant."""
+    return ir.Constant(I64, value)
+
+
+@contextmanager
+def loop(
+    b: ir.IRBuilder, start: Any, stop: Any, step: Any, carried: Sequence[Any] = ()
+) -> Iterator[Loop]:
+    """`for i in range(start, stop, step)`, with values carried from iteration to iteration.
+
+    Inside, `.index` is i and `.carried` the values at its beginning; assign the values at its end
+    to `.next`. After the block, `.results` are the values after the last iteration.
+    """
+    before = b.block
+    head = b.append_basic_block("loop")
+    body = b.append_basic_block("body")
+    done = b.append_basic_block("done")
+    b.branch(head)
+    b.position_at_end(head)
+    index = b.phi(I64)
+    index.add_incoming(start, before)
+    phis = []
+    for value in carried:
+        phi = b.phi(value.type)
+        phi.add_incoming(value, before)
+        phis.append(phi)
+    b.cbranch(b.icmp_signed("<", index, stop), body, done)
+    b.position_at_end(body)
+    frame = Loop(index, phis)
+    yield frame
+    after = b.add(index, step)
+    index.add_incoming(after, b.block)
+    for phi, value in zip(phis, frame.next, strict=True):
+        phi.add_incoming(value, b.block)
+    b.branch(head)
+    b.position_at_end(done)
+
+
+class Loop:
+    """The state of a `loop`."""
+
+    def __init__(self, index: Any, carried: list[Any]) -> None:
+        self.index = index
+        self.carried = carried
+        self.results = carried
+        self.next = list(carried)
+
+
+def temporaries(spec: KernelSpec) -> list[int]:
+    """The full values that are kept in a temporary row for a later phase."""
+    full, phases = spec.is_full(), spec.phases()
+    n = len(spec.loads)
+    kept: set[int] = set()
+    for number, instruction in enumerate(spec.body, start=n):
+        if not (full[number] or instruction.reduces):
+            continue
+        for k in _leaves(spec, instruction.operands, phases[number], full, phases):
+            kept.add(k)
+    for store in spec.stores:
+        if full[store.value] or (store.bits and store.bits[-1]):
+            for k in _leaves(spec, (store.value,), _store_phase(spec, store), full, phases):
+                kept.add(k)
+    return sorted(kept)
+
+
+def _recomputed(spec: KernelSpec, k: int, full: list[bool]) -> bool:
+    # One cheap operation on loads and row values.
+    n = len(spec.loads)
+    if k < n:
+        return True
+    instruction = spec.body[k - n]
+    return is_cheap(instruction.name) and all(o < n or not full[o] for o in instruction.operands)
+
+
+def _leaves(
+    spec: KernelSpec, operands: Sequence[int], phase: int, full: list[bool], phases: list[int]
+) -> list[int]:
+    """Which operands are read from a temporary row in a phase."""
+    return [k for k in operands if full[k] and phases[k] < phase and not _recomputed(spec, k, full)]
+
+
+def _store_phase(spec: KernelSpec, store: Store) -> int:
+    full, phases = spec.is_full(), spec.phases()
+    phase = phases[store.value]
+    spread = not full[store.value] and bool(store.bits) and store.bits[-1]
+    return phase + 1 if spread else phase
+
+
+class _Builder:
+    """Emits one kernel."""
+
+    def __init__(self, module: ir.Module, spec: KernelSpec, name: str, lanes: int) -> None:
+        self.spec = spec
+        self.full = spec.is_full()
+        self.phase = spec.phases()
+        self.lanes = lanes
+        self.temporary = {k: i for i, k in enumerate(temporaries(spec))}
+        kind = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64.as_pointer()])
+        self.function = ir.Function(module, kind, name)
+        self.slots, self.args = self.function.args
+        self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
+        self.at = 0
+        self._read_arguments()
+
+    # ------------------------------------------------------------ arguments
+
+    def _argument(self) -> Any:
+        pointer = self.b.gep(self.args, [i64(self.at)])
+        self.at += 1
+        return self.b.load(pointer)
+
+    def _pointer(self, dtype: np.dtype[Any]) -> Any:
+        address = self.b.load(self.b.gep(self.slots, [self._argument()]))
+        return self.b.inttoptr(address, memory_type(dtype).as_pointer())
+
+    def _read_arguments(self) -> None:
+        spec = self.spec
+        self.loads = [self._pointer(load.dtype) for load in spec.loads]
+        self.stores = [self._pointer(spec.dtype(store.value)) for store in spec.stores]
+        self.rows = {k: self._pointer(spec.dtype(k)) for k in self.temporary}
+        self.sizes = [self._argument() for _ in range(spec.rank)]
+        outer = max(0, spec.rank - 1)
+        self.load_strides = [[self._argument() for _ in range(outer)] for _ in spec.loads]
+        self.store_strides = [[self._argument() for _ in range(outer)] for _ in spec.stores]
+        self.counts = [self._argument() if s.combine else None for s in spec.stores]
+        # The part of the first axis that this call computes.
+        self.begin: Any = self._argument() if spec.rank else None
+        self.end: Any = self._argument() if spec.rank else None
+
+    # ------------------------------------------------------------ structure
+
+    def build(self) -> None:
+        self._initialise_targets()
+        self._outer(0, [i64(0)] * len(self.loads), [i64(0)] * len(self.stores))
+        self.b.ret_void()
+
+    def _initialise_targets(self) -> None:
+        for store, pointer, count in zip(self.spec.stores, self.stores, self.counts, strict=True):
+            if count is not None:
+                element = memory_type(self.spec.dtype(store.value))
+                with loop(self.b, i64(0), count, i64(1)) as step:
+                    value = ir.Constant(element, _IDENTITY[store.combine])
+                    self.b.store(value, self.b.gep(pointer, [step.index]))
+
+    def _outer(self, axis: int, load_at: list[Any], store_at: list[Any]) -> None:
+        if axis >= self.spec.rank - 1:
+            self._row(load_at, store_at)
+            return
+        b = self.b
+        first, last = (self.begin, self.end) if axis == 0 else (i64(0), self.sizes[axis])
+        with loop(b, first, last, i64(1)) as step:
+
+            def moved(at: list[Any], strides: list[list[Any]]) -> list[Any]:
+                return [
+                    b.add(a, b.mul(step.index, s[axis])) for a, s in zip(at, strides, strict=True)
+                ]
+
+            self._outer(
+                axis + 1, moved(load_at, self.load_strides), moved(store_at, self.store_strides)
+            )
+
+    # ------------------------------------------------------------ one row
+
+    def _row(self, load_at: list[Any], store_at: list[Any]) -> None:
+        self.load_base = [self.b.gep(p, [a]) for p, a in zip(self.loads, load_at, strict=True)]
+        self.store_base = [self.b.gep(p, [a]) for p, a in zip(self.stores, store_at, strict=True)]
+        self.row_values: dict[int, Any] = {}
+        for k, load in enumerate(self.spec.loads):
+            if not self.full[k]:
+                self.row_values[k] = self._load(self.load_base[k], load.dtype, 1)
+        self._row_instructions(-1)
+        last = max(self.phase, default=-1)
+        last = max([last, *(_store_phase(self.spec, s) for s in self.spec.stores)])
+        if self.spec.rank:
+            for phase in range(last + 1):
+                self._inner(phase)
+                self._row_instructions(phase)
+        for number, store in enumerate(self.spec.stores):
+            if not self._stored_in_loop(store):
+                self._put(number, self.row_values[store.value], i64(0), 1)
+
+    def _stored_in_loop(self, store: Store) -> bool:
+        return self.full[store.value] or (bool(store.bits) and store.bits[-1])
+
+    def _row_instructions(self, phase: int) -> None:
+        for number, instruction in enumerate(self.spec.body, start=len(self.loads)):
+            if self.full[number] or instruction.reduces or self.phase[number] != phase:
+                continue
+            args = [self.row_values[k] for k in instruction.operands]
+            self.row_values[number] = self._emit(instruction, args, 1)
+
+    def _emit(self, instruction: Any, args: list[Any], lanes: int) -> Any:
+        operands = instruction.operands
+        dtypes = [self.spec.dtype(k) for k in operands]
+        kind = Kind(dtypes[-1] if instruction.name == "where" else dtypes[0], lanes)
+        return emit(self.b, instruction.name, args, dict(instruction.params), kind)
+
+    # ------------------------------------------------------------ inner loops
+
+    def _inner(self, phase: int) -> None:
+        reductions = [
+            number
+            for number, instruction in enumerate(self.spec.body, start=len(self.loads))
+            if instruction.reduces and self.phase[number] == phase
+        ]
+        stores = [
+            number
+            for number, store in enumerate(self.spec.stores)
+            if self._stored_in_loop(store) and _store_phase(self.spec, store) == phase
+        ]
+        kept = [k for k in self.temporary if self.phase[k] == phase]
+        if not (reductions or stores or kept):
+            return
+        if reductions:
+            self._reducing_loop(phase, reductions, stores, kept)
+        else:
+            self._span(*self._inner_range(), phase, [], stores, kept)
+
+    def _inner_range(self) -> tuple[Any, Any]:
+        if self.spec.rank == 1:
+            return self.begin, self.end
+        return i64(0), self.sizes[-1]
+
+    def _reducing_loop(
+        self, phase: int, reductions: list[int], stores: list[int], kept: list[int]
+    ) -> None:
+        b = self.b
+        first, n = self._inner_range()
+        totals: list[Any] = []
+        for r in reductions:
+            how = self._instruction(r).reduces
+            wide = ir.Constant(F64, _IDENTITY[how])
+            totals += [wide, ir.Constant(F64, 0.0)]
+        with loop(b, first, n, i64(BLOCK), totals) as block:
+            beyond = b.add(block.index, i64(BLOCK))
+            stop = b.select(b.icmp_signed("<", beyond, n), beyond, n)
+            parts = self._span(block.index, stop, phase, reductions, stores, kept)
+            for position, (r, part) in enumerate(zip(reductions, parts, strict=True)):
+                how = self._instruction(r).reduces
+                total, compensation = block.carried[2 * position : 2 * position + 2]
+                wide = part if part.type == F64 else b.fpext(part, F64)
+                if how == "sum":
+                    block.next[2 * position : 2 * position + 2] = self._neumaier(
+                        total, compensation, wide
+                    )
+                else:
+                    block.next[2 * position] = emit(
+                        b, _COMBINE[how], [total, wide], {}, Kind(np.dtype("f8"), 1)
+                    )
+        for position, r in enumerate(reductions):
+            total, compensation = block.results[2 * position : 2 * position + 2]
+            if self._instruction(r).reduces == "sum":
+                total = self._finished_sum(total, compensation)
+            element = memory_type(self._instruction(r).dtype)
+            self.row_values[r] = total if element == F64 else b.fptrunc(total, element)
+
+    def _neumaier(self, total: Any, compensation: Any, value: Any) -> list[Any]:
+        # A. Neumaier, Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen, 1974.
+        b = self.b
+        new = b.fadd(total, value)
+        larger = b.fcmp_ordered(">=", self._abs(total), self._abs(value))
+        lost_value = b.fadd(b.fsub(total, new), value)
+        lost_total = b.fadd(b.fsub(value, new), total)
+        return [new, b.fadd(compensation, b.select(larger, lost_value, lost_total))]
+
+    def _finished_sum(self, total: Any, compensation: Any) -> Any:
+        # Where the sum is infinite or NaN the compensation is NaN: the plain sum is right.
+        b = self.b
+        corrected = b.fadd(total, compensation)
+        finite = b.fcmp_ordered("<", self._abs(total), ir.Constant(F64, np.inf))
+        return b.select(finite, corrected, total)
+
+    def _abs(self, x: Any) -> Any:
+        return self.b.call(self.b.module.declare_intrinsic("llvm.fabs", [x.type]), [x])
+
+    def _instruction(self, number: int) -> Any:
+        return self.spec.body[number - len(self.loads)]
+
+    def _span(
+        self,
+        start: Any,
+        stop: Any,
+        phase: int,
+        reductions: list[int],
+        stores: list[int],
+        kept: list[int],
+    ) -> list[Any]:
+        """The inner loop over [start, stop): vectors first, then single elements."""
+        b, lanes = self.b, self.lanes
+        length = b.sub(stop, start)
+        whole = b.add(start, b.and_(length, i64(-lanes)))
+        zeros = [
+            splat(
+                b,
+                ir.Constant(
+                    memory_type(self._instruction(r).dtype), _IDENTITY[self._instruction(r).reduces]
+                ),
+                lanes,
+            )
+            for r in reductions
+        ]
+        with loop(b, start, whole, i64(lanes), zeros) as step:
+            step.next = self._elements(
+                step.index, phase, lanes, reductions, stores, kept, step.carried
+            )
+        partial = [
+            self._across(value, self._instruction(r)) if lanes > 1 else value
+            for r, value in zip(reductions, step.results, strict=True)
+        ]
+        if lanes == 1:
+            return partial
+        with loop(b, whole, stop, i64(1), partial) as step:
+            step.next = self._elements(step.index, phase, 1, reductions, stores, kept, step.carried)
+        return step.results
+
+    def _elements(
+        self,
+        index: Any,
+        phase: int,
+        lanes: int,
+        reductions: list[int],
+        stores: list[int],
+        kept: list[int],
+        accumulators: list[Any],
+    ) -> list[Any]:
+        values: dict[int, Any] = {}
+        for k in kept:
+            self._write(
+                self.rows[k],
+                index,
+                self._value(k, index, phase, lanes, values),
+                self.spec.dtype(k),
+                lanes,
+            )
+        for number in stores:
+            store = self.spec.stores[number]
+            value = self._value(store.value, index, phase, lanes, values)
+            self._put(number, value, index if store.bits and store.bits[-1] else i64(0), lanes)
+        combined = []
+        for r, accumulator in zip(reductions, accumulators, strict=True):
+            instruction = self._instruction(r)
+            value = self._value(instruction.operands[0], index, phase, lanes, values)
+            combined.append(
+                emit(
+                    self.b,
+                    _COMBINE[instruction.reduces],
+                    [accumulator, value],
+                    {},
+                    Kind(instruction.dtype, lanes),
+                )
+            )
+        return combined
+
+    def _value(self, k: int, index: Any, phase: int, lanes: int, values: dict[int, Any]) -> Any:
+        """Value k for the elements at `index`; what it needs is computed first, without recursion
+        deeper than the chain of values of one phase that were not asked for yet."""
+        stack = [k]
+        while stack:
+            top = stack[-1]
+            if top in values:
+                stack.pop()
+                continue
+            if not self.full[top]:
+                values[top] = splat(self.b, self.row_values[top], lanes)
+            elif top < len(self.loads):
+                values[top] = self._load(
+                    self.b.gep(self.load_base[top], [index]), self.spec.dtype(top), lanes
+                )
+            elif self.phase[top] < phase and top in self.temporary:
+                values[top] = self._load(
+                    self.b.gep(self.rows[top], [index]), self.spec.dtype(top), lanes
+                )
+            else:
+                instruction = self._instruction(top)
+                missing = [o for o in instruction.operands if o not in values]
+                if missing:
+                    stack += missing
+                    continue
+                args = [values[o] for o in instruction.operands]
+                values[top] = self._emit(instruction, args, lanes)
+            stack.pop()
+        return values[k]
+
+    # ------------------------------------------------------------ memory
+
+    def _load(self, pointer: Any, dtype: np.dtype[Any], lanes: int) -> Any:
+        element = memory_type(dtype)
+        if lanes > 1:
+            pointer = self.b.bitcast(pointer, ir.VectorType(element, lanes).as_pointer())
+        value = self.b.load(pointer, align=dtype.itemsize)
+        if dtype.kind == "b":
+            return self.b.icmp_unsigned("!=", value, ir.Constant(value.type, None))
+        return value
+
+    def _write(self, base: Any, index: Any, value: Any, dtype: np.dtype[Any], lanes: int) -> None:
+        element = memory_type(dtype)
+        pointer = self.b.gep(base, [index])
+        target = element if lanes == 1 else ir.VectorType(element, lanes)
+        if dtype.kind == "b":
+            value = self.b.zext(value, target)
+        if lanes > 1:
+            pointer = self.b.bitcast(pointer, target.as_pointer())
+        self.b.store(value, pointer, align=dtype.itemsize)
+
+    def _put(self, number: int, value: Any, index: Any, lanes: int) -> None:
+        store = self.spec.stores[number]
+        dtype = self.spec.dtype(store.value)
+        if store.combine:
+            old = self._load(self.b.gep(self.store_base[number], [index]), dtype, lanes)
+            value = emit(self.b, _COMBINE[store.combine], [old, value], {}, Kind(dtype, lanes))
+        self._write(self.store_base[number], index, value, dtype, lanes)
+
+    def _across(self, vector: Any, instruction: Any) -> Any:
+        """Combine the lanes of a vector, halving it: always in the same order."""
+        b, lanes = self.b, self.lanes
+        while lanes > 1:
+            lanes //= 2
+            halves = [
+                b.shuffle_vector(
+                    vector,
+                    ir.Constant(vector.type, ir.Undefined),
+                    ir.Constant(ir.VectorType(I32, lanes), list(range(start, start + lanes))),
+                )
+                for start in (0, lanes)
+            ]
+            if lanes == 1:
+                halves = [b.extract_element(h, ir.Constant(I32, 0)) for h in halves]
+            vector = emit(
+                b, _COMBINE[instruction.reduces], halves, {}, Kind(instruction.dtype, lanes)
+            )
+        return vector
+
+
+def splat(b: ir.IRBuilder, value: Any, lanes: int) -> Any:
+    """A vector whose lanes all hold a value."""
+    if lanes == 1:
+        return value
+    kind = ir.VectorType(value.type, lanes)
+    one = b.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(I32, 0))
+    return b.shuffle_vector(
+        one, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(I32, lanes), None)
+    )
+
+
+def memory_type(dtype: np.dtype[Any]) -> Any:
+    """How an element of a dtype lies in memory; a bool is a byte."""
+    if dtype.kind == "b":
+        return I8
+    if dtype.kind == "f":
+        return ir.FloatType() if dtype.itemsize == 4 else F64
+    return ir.IntType(8 * dtype.itemsize)
+
+
+def build_kernel(module: ir.Module, spec: KernelSpec, name: str, vector_bytes: int) -> None:
+    """Add the function of a kernel to a module, for vectors of `vector_bytes` bytes."""
+    widths = [
+        spec.dtype(k).itemsize
+        for k in range(len(spec.loads) + len(spec.body))
+        if spec.dtype(k).kind != "b"
+    ]
+    lanes = max(1, vector_bytes // max(widths, default=8)) if spec.rank else 1
+    _Builder(module, spec, name, lanes).build()

@@ -1,0 +1,402 @@
+"""The way from Python into native code: a `METH_FASTCALL` function, built as LLVM IR.
+
+One function serves every compiled function and signature. Its `self` is a bytes object that holds
+the address of a *site*; a site begins a list of *descriptors*, one per signature (see the constants
+below; `plan.site` fills them). A call
+
+1. walks the descriptor's nodes: each fetches an object (an argument, or an item of a list, tuple or
+   dict fetched before) and checks it (type, dtype, shape, contiguity, or length);
+2. on any mismatch tries the next descriptor, and at last calls the fallback, a Python function;
+3. takes the arena, allocates the output arrays, runs the steps (without the GIL where they are
+   long, holding references to the inputs), and builds the tree of results.
+
+Facts about objects (CPython 3.11 to 3.13 without free threading; NumPy 2's `PyArrayObject`): the
+type stands at byte 8, the value of a float or NumPy scalar and the data pointer of an array at 16,
+an array's nd at 24, dims at 32, descr at 56, flags at 64, the items of a tuple at 24 and the
+address of those of a list at 24; lengths of both at 16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import ir
+
+__all__ = ["API", "DESCRIPTOR", "NODE", "OUT", "SITE", "build_entry"]
+
+
+def _numbered(*names: str) -> dict[str, int]:
+    return {name: i for i, name in enumerate(names)}
+
+
+#: Fields (64-bit words) of the structures that Python fills.
+SITE = _numbered("first", "fallback", "api")
+DESCRIPTOR = _numbered(
+    "next",
+    "nodes",
+    "node_count",
+    "outs",
+    "out_count",
+    "program",
+    "program_count",
+    "steps",
+    "step_count",
+    "slots",
+    "release",
+    "argument_count",
+)
+#: `fetch`: 0 argument, 1 item of a tuple, 2 of a list, 3 of a dict. `check`: 0 tuple, 1 list,
+#: 2 dict (of `size` items), 3 array, 4 scalar of one of two types.
+NODE = _numbered("fetch", "parent", "key", "check", "size", "type", "nd", "dims", "slot", "other")
+OUT = _numbered("slot", "nd", "dims", "descr", "scalar")
+#: Addresses of functions and types of CPython and NumPy.
+API = _numbered(
+    "PyEval_SaveThread",
+    "PyEval_RestoreThread",
+    "PyArray_Empty",
+    "PyArray_Scalar",
+    "PyTuple_New",
+    "PyList_New",
+    "PyDict_New",
+    "PyDict_SetItem",
+    "PyDict_GetItem",
+    "Py_IncRef",
+    "Py_DecRef",
+    "PyObject_Vectorcall",
+    "PyArray_Type",
+    "PyTuple_Type",
+    "PyList_Type",
+    "PyDict_Type",
+    "PyDict_Size",
+)
+
+I64 = ir.IntType(64)
+I32 = ir.IntType(32)
+CONTIGUOUS_AND_ALIGNED = 0x101
+
+
+def _c(value: int) -> Any:
+    return ir.Constant(I64, value)
+
+
+class _Words:
+    """Emits code that treats memory as 64-bit words at integer addresses."""
+
+    def __init__(self, function: ir.Function) -> None:
+        self.function = function
+        self.b = ir.IRBuilder(function.append_basic_block("entry"))
+        self.api: Any = None
+
+    def load(self, address: Any, word: Any = 0, kind: Any = I64) -> Any:
+        offset = _c(word * 8) if isinstance(word, int) else self.b.shl(word, _c(3))
+        return self.at(self.b.add(address, offset), kind)
+
+    def at(self, address: Any, kind: Any = I64) -> Any:
+        return self.b.load(self.b.inttoptr(address, kind.as_pointer()))
+
+    def store(self, value: Any, address: Any, word: Any = 0) -> None:
+        offset = _c(word * 8) if isinstance(word, int) else self.b.shl(word, _c(3))
+        pointer = self.b.inttoptr(self.b.add(address, offset), I64.as_pointer())
+        self.b.store(value, pointer)
+
+    def call(self, address: Any, *args: Any, result: Any = I64) -> Any:
+        kind = ir.FunctionType(result, [a.type for a in args])
+        return self.b.call(self.b.inttoptr(address, kind.as_pointer()), args)
+
+    def py(self, name: str, *args: Any, result: Any = I64) -> Any:
+        return self.call(self.load(self.api, API[name]), *args, result=result)
+
+    def variable(self, value: Any) -> Any:
+        with self.b.goto_entry_block():
+            place = self.b.alloca(I64)
+        self.b.store(value, place)
+        return place
+
+    def scratch(self, words: Any) -> Any:
+        return self.b.ptrtoint(self.b.alloca(I64, words), I64)
+
+    @contextmanager
+    def times(self, count: Any) -> Iterator[Any]:
+        """`for i in range(count)`."""
+        b = self.b
+        place = self.variable(_c(0))
+        head, body, done = (self.function.append_basic_block() for _ in range(3))
+        b.branch(head)
+        b.position_at_end(head)
+        i = b.load(place)
+        b.cbranch(b.icmp_signed("<", i, count), body, done)
+        b.position_at_end(body)
+        yield i
+        b.store(b.add(i, _c(1)), place)
+        b.branch(head)
+        b.position_at_end(done)
+
+    def unless(self, condition: Any, target: Any) -> None:
+        """Go to `target` unless the condition holds."""
+        onward = self.function.append_basic_block()
+        self.b.cbranch(condition, onward, target)
+        self.b.position_at_end(onward)
+
+    def same(self, a: Any, b: Any) -> Any:
+        return self.b.icmp_unsigned("==", a, b)
+
+
+def build_entry(module: ir.Module) -> str:
+    """Add `PyObject* entry(self, args, nargs, kwnames)` to a module; return its name."""
+    kind = ir.FunctionType(I64, [I64, I64, I64, I64])
+    function = ir.Function(module, kind, "entry")
+    own, args, count, names = function.args
+    w = _Words(function)
+    b = w.b
+    site = _site_address(w, own)
+    w.api = w.load(site, SITE["api"])
+    fallback = function.append_basic_block("fallback")
+    start = function.append_basic_block("start")
+    current = w.variable(w.load(site, SITE["first"]))
+    b.cbranch(w.same(names, _c(0)), start, fallback)
+    following = function.append_basic_block("following")
+    b.position_at_end(start)
+    descriptor = b.load(current)
+    w.unless(b.icmp_unsigned("!=", descriptor, _c(0)), fallback)
+    w.unless(w.same(w.load(descriptor, DESCRIPTOR["argument_count"]), count), following)
+    objects = w.scratch(w.load(descriptor, DESCRIPTOR["node_count"]))
+    _check_nodes(w, descriptor, args, objects, following)
+    _run(w, descriptor, objects, following)
+    b.position_at_end(following)
+    b.store(w.load(b.load(current), DESCRIPTOR["next"]), current)
+    b.branch(start)
+    b.position_at_end(fallback)
+    b.ret(w.py("PyObject_Vectorcall", w.load(site, SITE["fallback"]), args, count, names))
+    return "entry"
+
+
+def _site_address(w: _Words, own: Any) -> Any:
+    # `self` is a bytes object, whose contents begin at byte 32.
+    return w.at(w.b.add(own, _c(32)))
+
+
+def _check_nodes(w: _Words, descriptor: Any, args: Any, objects: Any, mismatch: Any) -> None:
+    b = w.b
+    nodes = w.load(descriptor, DESCRIPTOR["nodes"])
+    with w.times(w.load(descriptor, DESCRIPTOR["node_count"])) as i:
+        node = b.add(nodes, b.mul(i, _c(8 * len(NODE))))
+
+        def field(name: str) -> Any:
+            return w.load(node, NODE[name])
+
+        found = w.variable(_c(0))
+        key = field("key")
+        after = w.function.append_basic_block("fetched")
+        fetch = b.switch(field("fetch"), mismatch)
+        for number in range(4):
+            block = w.function.append_basic_block()
+            fetch.add_case(_c(number), block)
+            b.position_at_end(block)
+            if number == 0:
+                value = w.load(args, key)
+            else:
+                parent = w.load(objects, field("parent"))
+                items = b.add(parent, _c(24))
+                value = (
+                    w.load(items, key)
+                    if number == 1
+                    else w.load(w.at(items), key)
+                    if number == 2
+                    else w.py("PyDict_GetItem", parent, key)
+                )
+            b.store(value, found)
+            b.branch(after)
+        b.position_at_end(after)
+        value = b.load(found)
+        w.unless(b.icmp_unsigned("!=", value, _c(0)), mismatch)
+        w.store(value, objects, i)
+        kind = w.at(b.add(value, _c(8)))
+        done = w.function.append_basic_block("checked")
+        check = b.switch(field("check"), mismatch)
+        for number, name in enumerate(("PyTuple_Type", "PyList_Type", "PyDict_Type")):
+            block = w.function.append_basic_block()
+            check.add_case(_c(number), block)
+            b.position_at_end(block)
+            w.unless(w.same(kind, w.load(w.api, API[name])), mismatch)
+            length = w.py("PyDict_Size", value) if number == 2 else w.at(b.add(value, _c(16)))
+            w.unless(w.same(length, field("size")), mismatch)
+            b.branch(done)
+        block = w.function.append_basic_block("array")
+        check.add_case(_c(3), block)
+        b.position_at_end(block)
+        _check_array(w, value, kind, field, mismatch)
+        b.branch(done)
+        block = w.function.append_basic_block("scalar")
+        check.add_case(_c(4), block)
+        b.position_at_end(block)
+        w.unless(b.or_(w.same(kind, field("type")), w.same(kind, field("other"))), mismatch)
+        b.branch(done)
+        b.position_at_end(done)
+
+
+def _check_array(w: _Words, value: Any, kind: Any, field: Any, mismatch: Any) -> None:
+    b = w.b
+    w.unless(w.same(kind, w.load(w.api, API["PyArray_Type"])), mismatch)
+    w.unless(w.same(w.at(b.add(value, _c(56))), field("type")), mismatch)
+    nd = b.zext(w.at(b.add(value, _c(24)), I32), I64)
+    w.unless(w.same(nd, field("nd")), mismatch)
+    flags = w.at(b.add(value, _c(64)), I32)
+    wanted = ir.Constant(I32, CONTIGUOUS_AND_ALIGNED)
+    w.unless(b.icmp_unsigned("==", b.and_(flags, wanted), wanted), mismatch)
+    dims, expected = w.at(b.add(value, _c(32))), field("dims")
+    with w.times(nd) as axis:
+        w.unless(w.same(w.load(dims, axis), w.load(expected, axis)), mismatch)
+
+
+def _run(w: _Words, descriptor: Any, objects: Any, busy: Any) -> None:
+    b = w.b
+    place = b.inttoptr(b.add(descriptor, _c(8 * DESCRIPTOR["slots"])), I64.as_pointer())
+    slots = b.atomic_rmw("xchg", place, _c(0), "acquire")
+    w.unless(b.icmp_unsigned("!=", slots, _c(0)), busy)
+    release = b.icmp_unsigned("!=", w.load(descriptor, DESCRIPTOR["release"]), _c(0))
+    _bind_inputs(w, descriptor, objects, slots, release)
+    out_count = w.load(descriptor, DESCRIPTOR["out_count"])
+    made = w.scratch(out_count)
+    failed = _allocate(w, descriptor, made, out_count, slots)
+    run_type = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64, I64.as_pointer()])
+    run_steps = b.module.globals["run_steps"]
+    assert run_steps.function_type == run_type
+
+    def run() -> None:
+        steps = w.load(descriptor, DESCRIPTOR["steps"])
+        b.call(
+            run_steps,
+            [
+                b.inttoptr(steps, I64.as_pointer()),
+                w.load(descriptor, DESCRIPTOR["step_count"]),
+                b.inttoptr(slots, I64.as_pointer()),
+            ],
+        )
+
+    with b.if_else(release) as (long, short):
+        with long:
+            state = w.py("PyEval_SaveThread")
+            run()
+            w.py("PyEval_RestoreThread", state, result=ir.VoidType())
+            _release_inputs(w, descriptor, objects)
+        with short:
+            run()
+    _wrap_scalars(w, descriptor, made, out_count, slots)
+    b.store_atomic(slots, place, "release", 8)
+    b.ret(_assemble(w, descriptor, made))
+    b.position_at_end(failed)
+    b.store_atomic(slots, place, "release", 8)
+    b.ret(_c(0))
+
+
+def _leaf_nodes(w: _Words, descriptor: Any, objects: Any, act: Any) -> None:
+    """`act(node, object)` for each node that is an array or a scalar."""
+    b = w.b
+    nodes = w.load(descriptor, DESCRIPTOR["nodes"])
+    with w.times(w.load(descriptor, DESCRIPTOR["node_count"])) as i:
+        node = b.add(nodes, b.mul(i, _c(8 * len(NODE))))
+        with b.if_then(b.icmp_unsigned(">=", w.load(node, NODE["check"]), _c(3))):
+            act(node, w.load(objects, i))
+
+
+def _bind_inputs(w: _Words, descriptor: Any, objects: Any, slots: Any, release: Any) -> None:
+    b = w.b
+
+    def bind(node: Any, value: Any) -> None:
+        inside = b.add(value, _c(16))
+        is_array = w.same(w.load(node, NODE["check"]), _c(3))
+        w.store(b.select(is_array, w.at(inside), inside), slots, w.load(node, NODE["slot"]))
+        # Without the GIL another thread may drop a list's items: hold them.
+        with b.if_then(release):
+            w.py("Py_IncRef", value, result=ir.VoidType())
+
+    _leaf_nodes(w, descriptor, objects, bind)
+
+
+def _release_inputs(w: _Words, descriptor: Any, objects: Any) -> None:
+    _leaf_nodes(
+        w, descriptor, objects, lambda node, value: w.py("Py_DecRef", value, result=ir.VoidType())
+    )
+
+
+def _allocate(w: _Words, descriptor: Any, made: Any, count: Any, slots: Any) -> Any:
+    """Output arrays; returns the block to go to when memory is exhausted."""
+    b = w.b
+    outs = w.load(descriptor, DESCRIPTOR["outs"])
+    failed = w.function.append_basic_block("failed")
+    with w.times(count) as i:
+        out = b.add(outs, b.mul(i, _c(8 * len(OUT))))
+        with b.if_then(w.same(w.load(out, OUT["scalar"]), _c(0))):
+            descr = w.load(out, OUT["descr"])
+            w.py("Py_IncRef", descr, result=ir.VoidType())  # PyArray_Empty takes a reference
+            array = w.py(
+                "PyArray_Empty",
+                b.trunc(w.load(out, OUT["nd"]), I32),
+                w.load(out, OUT["dims"]),
+                descr,
+                ir.Constant(I32, 0),
+            )
+            w.unless(b.icmp_unsigned("!=", array, _c(0)), failed)
+            w.store(array, made, i)
+            w.store(w.at(b.add(array, _c(16))), slots, w.load(out, OUT["slot"]))
+    return failed
+
+
+def _wrap_scalars(w: _Words, descriptor: Any, made: Any, count: Any, slots: Any) -> None:
+    b = w.b
+    outs = w.load(descriptor, DESCRIPTOR["outs"])
+    with w.times(count) as i:
+        out = b.add(outs, b.mul(i, _c(8 * len(OUT))))
+        with b.if_then(b.icmp_unsigned("!=", w.load(out, OUT["scalar"]), _c(0))):
+            address = w.load(slots, w.load(out, OUT["slot"]))
+            w.store(w.py("PyArray_Scalar", address, w.load(out, OUT["descr"]), _c(0)), made, i)
+
+
+def _assemble(w: _Words, descriptor: Any, made: Any) -> Any:
+    """The tree of results, by a program for a stack: pairs (operation, argument); operation 0
+    pushes a leaf, 1 and 2 make a tuple or list of the topmost items, 3 a dict, whose keys follow
+    the count at the argument's address."""
+    b = w.b
+    program = w.load(descriptor, DESCRIPTOR["program"])
+    length = w.load(descriptor, DESCRIPTOR["program_count"])
+    stack = w.scratch(b.add(length, _c(1)))
+    top = w.variable(_c(0))
+    with w.times(length) as i:
+        operation = w.load(program, b.shl(i, _c(1)))
+        argument = w.load(program, b.add(b.shl(i, _c(1)), _c(1)))
+        done = w.function.append_basic_block("pushed")
+        leaf = w.function.append_basic_block("leaf")
+        choose = b.switch(operation, leaf)
+        b.position_at_end(leaf)
+        w.store(w.load(made, argument), stack, b.load(top))
+        b.store(b.add(b.load(top), _c(1)), top)
+        b.branch(done)
+        for number, name in ((1, "PyTuple_New"), (2, "PyList_New")):
+            block = w.function.append_basic_block()
+            choose.add_case(_c(number), block)
+            b.position_at_end(block)
+            tree = w.py(name, argument)
+            items = b.add(tree, _c(24)) if number == 1 else w.at(b.add(tree, _c(24)))
+            bottom = b.sub(b.load(top), argument)
+            with w.times(argument) as k:  # the references move into the tree
+                w.store(w.load(stack, b.add(bottom, k)), items, k)
+            w.store(tree, stack, bottom)
+            b.store(b.add(bottom, _c(1)), top)
+            b.branch(done)
+        block = w.function.append_basic_block()
+        choose.add_case(_c(3), block)
+        b.position_at_end(block)
+        size = w.at(argument)
+        tree = w.py("PyDict_New")
+        bottom = b.sub(b.load(top), size)
+        with w.times(size) as k:
+            value = w.load(stack, b.add(bottom, k))
+            w.py("PyDict_SetItem", tree, w.load(argument, b.add(k, _c(1))), value, result=I32)
+            w.py("Py_DecRef", value, result=ir.VoidType())
+        w.store(tree, stack, bottom)
+        b.store(b.add(bottom, _c(1)), top)
+        b.branch(done)
+        b.position_at_end(done)
+    return w.load(stack, 0)

@@ -1,0 +1,310 @@
+"""The thread pool: native workers that help to run the chunks of a step.
+
+A step has one or more argument blocks, one per chunk. The calling thread publishes the step and
+wakes the workers; then all take chunk after chunk from a common counter, so that a worker that the
+system does not run costs nothing: the caller does its share. Which thread runs a chunk makes no
+difference to its result. A worker that finds no work looks for some microseconds, since steps
+follow each other closely, and then sleeps in a semaphore: an idle pool burns nothing.
+
+One caller has the pool at a time; another one meanwhile runs all its chunks itself. Workers call
+nothing of Python. They are stopped when the process ends, and a forked child starts without any.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import threading
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+__all__ = ["build_threads", "ensure_pool", "worker_count"]
+
+I32 = ir.IntType(32)
+I64 = ir.IntType(64)
+KERNEL = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64.as_pointer()])
+
+#: Words of the pool. A job is `KERNEL`, `SLOTS`, `BLOCKS`, `COUNT`; `NEXT` is the next chunk to
+#: take, `FINISHED` the number of chunks done. The semaphore takes four words.
+(
+    _BUSY,
+    _WORKERS,
+    _POST,
+    _WAIT,
+    _TRY,
+    _YIELD,
+    _STOP,
+    _KERNEL,
+    _SLOTS,
+    _BLOCKS,
+    _COUNT,
+    _NEXT,
+    _FINISHED,
+    _WORK,
+) = (*range(11), 16, 24, 32)
+_WORDS = 40
+#: A value of `NEXT` at which there is nothing to take.
+_CLOSED = 1 << 40
+#: How often a waiting thread tries before it sleeps.
+_SPINS = 2000
+_MOST_WORKERS = 15
+
+
+def _c(value: int) -> Any:
+    return ir.Constant(I64, value)
+
+
+def _word(b: ir.IRBuilder, base: Any, index: int) -> Any:
+    return b.inttoptr(b.add(base, _c(8 * index)), I64.as_pointer())
+
+
+def _call(b: ir.IRBuilder, pool: Any, which: int, address: Any) -> Any:
+    kind = ir.FunctionType(I32, [I64])
+    function = b.inttoptr(b.load(_word(b, pool, which)), kind.as_pointer())
+    return b.call(function, [address])
+
+
+def build_threads(module: ir.Module) -> list[str]:
+    """Add `set_pool(i64)`, `pool_worker(i64)` and `run_chunks` to a module."""
+    state = ir.GlobalVariable(module, I64, "pool_state")
+    state.initializer = _c(0)
+    state.linkage = "internal"
+    setter = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64]), "set_pool")
+    b = ir.IRBuilder(setter.append_basic_block())
+    b.store(setter.args[0], state)
+    b.ret_void()
+    take = _build_take_chunks(module)
+    _build_worker(module, take)
+    _build_run_chunks(module, state, take)
+    return ["set_pool", "pool_worker"]
+
+
+def _build_take_chunks(module: ir.Module) -> Any:
+    """`void take_chunks(pool)`: run chunks of the published job until none is left."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64]), "take_chunks")
+    function.linkage = "internal"
+    (pool,) = function.args
+    entry, run, done = (function.append_basic_block(n) for n in ("take", "run", "done"))
+    head = ir.IRBuilder(entry)
+    start = function.append_basic_block("start")
+    head.branch(start)
+    b = ir.IRBuilder(start)
+    # Only after a chunk was taken may the job be read: until then it may be another one's.
+    chunk = b.atomic_rmw("add", _word(b, pool, _NEXT), _c(1), "seq_cst")
+    count = b.load_atomic(_word(b, pool, _COUNT), "acquire", 8)
+    b.cbranch(b.icmp_signed("<", chunk, count), run, done)
+    b.position_at_end(run)
+    kernel, slots, blocks = (b.load(_word(b, pool, k)) for k in (_KERNEL, _SLOTS, _BLOCKS))
+    args = b.load(b.inttoptr(b.add(blocks, b.shl(chunk, _c(3))), I64.as_pointer()))
+    _run(b, kernel, slots, args)
+    b.atomic_rmw("add", _word(b, pool, _FINISHED), _c(1), "seq_cst")
+    b.branch(start)
+    b.position_at_end(done)
+    b.ret_void()
+    return function
+
+
+def _run(b: ir.IRBuilder, kernel: Any, slots: Any, args: Any) -> None:
+    pointers = [b.inttoptr(v, I64.as_pointer()) for v in (slots, args)]
+    b.call(b.inttoptr(kernel, KERNEL.as_pointer()), pointers)
+
+
+def _build_worker(module: ir.Module, take: Any) -> None:
+    """`i64 pool_worker(pool)`: wait for work, take chunks, again and again."""
+    function = ir.Function(module, ir.FunctionType(I64, [I64]), "pool_worker")
+    (pool,) = function.args
+    names = ("entry", "wait", "spin", "again", "sleep", "woken", "work", "done")
+    entry, wait, spin, again, sleep, woken, work, done = map(function.append_basic_block, names)
+    b = ir.IRBuilder(entry)
+    semaphore = b.add(pool, _c(8 * _WORK))
+    b.branch(wait)
+    b.position_at_end(wait)
+    b.branch(spin)
+    b.position_at_end(spin)
+    i = b.phi(I64)
+    i.add_incoming(_c(0), wait)
+    got = b.icmp_signed("==", _call(b, pool, _TRY, semaphore), ir.Constant(I32, 0))
+    b.cbranch(got, woken, again)
+    b.position_at_end(again)
+    after = b.add(i, _c(1))
+    i.add_incoming(after, again)
+    b.cbranch(b.icmp_signed("<", after, _c(_SPINS)), spin, sleep)
+    b.position_at_end(sleep)  # a signal may end the sleep without work: then it sleeps again
+    got = b.icmp_signed("==", _call(b, pool, _WAIT, semaphore), ir.Constant(I32, 0))
+    b.cbranch(got, woken, sleep)
+    b.position_at_end(woken)
+    stop = b.load_atomic(_word(b, pool, _STOP), "acquire", 8)
+    b.cbranch(b.icmp_signed("==", stop, _c(0)), work, done)
+    b.position_at_end(work)
+    b.call(take, [pool])
+    b.branch(wait)
+    b.position_at_end(done)
+    b.ret(_c(0))
+
+
+def _build_run_chunks(module: ir.Module, state: Any, take: Any) -> None:
+    """`void run_chunks(kernel, slots, list of argument blocks, count)`."""
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 4), "run_chunks")
+    function.linkage = "internal"
+    kernel, slots, blocks, count = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    ask, parallel, alone = (function.append_basic_block(n) for n in ("ask", "parallel", "alone"))
+    pool = b.load(state)
+    b.cbranch(b.icmp_unsigned("!=", pool, _c(0)), ask, alone)
+    b.position_at_end(ask)
+    was_busy = b.atomic_rmw("xchg", _word(b, pool, _BUSY), _c(1), "acquire")
+    b.cbranch(b.icmp_unsigned("==", was_busy, _c(0)), parallel, alone)
+
+    def each(stop: Any, act: Any) -> None:
+        before = b.block
+        head, body, after = (function.append_basic_block() for _ in range(3))
+        b.branch(head)
+        b.position_at_end(head)
+        i = b.phi(I64)
+        i.add_incoming(_c(0), before)
+        b.cbranch(b.icmp_signed("<", i, stop), body, after)
+        b.position_at_end(body)
+        act(i)
+        i.add_incoming(b.add(i, _c(1)), b.block)
+        b.branch(head)
+        b.position_at_end(after)
+
+    b.position_at_end(parallel)
+    # Closed first, opened last: a worker that is late from the job before takes nothing of a job
+    # that is half written.
+    b.store_atomic(_c(_CLOSED), _word(b, pool, _NEXT), "seq_cst", 8)
+    for word, value in ((_KERNEL, kernel), (_SLOTS, slots), (_BLOCKS, blocks)):
+        b.store(value, _word(b, pool, word))
+    b.store_atomic(count, _word(b, pool, _COUNT), "seq_cst", 8)
+    b.store_atomic(_c(0), _word(b, pool, _FINISHED), "seq_cst", 8)
+    b.store_atomic(_c(0), _word(b, pool, _NEXT), "seq_cst", 8)
+    workers, others = b.load(_word(b, pool, _WORKERS)), b.sub(count, _c(1))
+    wanted = b.select(b.icmp_signed("<", workers, others), workers, others)
+    each(wanted, lambda i: _call(b, pool, _POST, b.add(pool, _c(8 * _WORK))))
+    b.call(take, [pool])
+    _wait_until_finished(b, function, pool, count)
+    b.store_atomic(_c(0), _word(b, pool, _BUSY), "release", 8)
+    b.ret_void()
+    b.position_at_end(alone)
+    each(
+        count,
+        lambda i: _run(
+            b, kernel, slots, b.load(b.inttoptr(b.add(blocks, b.shl(i, _c(3))), I64.as_pointer()))
+        ),
+    )
+    b.ret_void()
+
+
+def _wait_until_finished(b: ir.IRBuilder, function: Any, pool: Any, count: Any) -> None:
+    # A chunk that a worker runs is nearly done: look first, then let the system run the worker.
+    before = b.block
+    look, again, give_way, done = (
+        function.append_basic_block(n) for n in ("look", "again", "give_way", "finished")
+    )
+    b.branch(look)
+    b.position_at_end(look)
+    i = b.phi(I64)
+    i.add_incoming(_c(0), before)
+    finished = b.load_atomic(_word(b, pool, _FINISHED), "seq_cst", 8)
+    b.cbranch(b.icmp_signed("==", finished, count), done, again)
+    b.position_at_end(again)
+    after = b.add(i, _c(1))
+    i.add_incoming(after, again)
+    b.cbranch(b.icmp_signed("<", after, _c(_SPINS)), look, give_way)
+    b.position_at_end(give_way)
+    yields = ir.FunctionType(I32, [])
+    b.call(b.inttoptr(b.load(_word(b, pool, _YIELD)), yields.as_pointer()), [])
+    i.add_incoming(after, give_way)
+    b.branch(look)
+    b.position_at_end(done)
+
+
+# ---------------------------------------------------------------- starting and stopping
+
+_lock = threading.Lock()
+_pool: Any = None
+_threads: list[Any] = []
+
+
+def worker_count() -> int:
+    """Workers beside the calling thread: one per further core, or `WENGERT_THREADS` - 1."""
+    chosen = os.environ.get("WENGERT_THREADS", "")
+    if chosen.isdigit() and int(chosen) > 0:
+        return min(int(chosen) - 1, _MOST_WORKERS)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min((cores or 1) - 1, _MOST_WORKERS)
+
+
+def ensure_pool(address_of: Any) -> None:
+    """Start the workers, once per process. `address_of(name)` finds functions of the runtime.
+
+    Where threads or semaphores are not to be had, everything runs on the calling thread.
+    """
+    global _pool
+    with _lock:
+        if _pool is not None or worker_count() == 0:
+            return
+        try:
+            libc = ctypes.CDLL(None)
+            names = ("sem_post", "sem_wait", "sem_trywait", "sched_yield")
+            functions = [ctypes.cast(getattr(libc, n), ctypes.c_void_p).value or 0 for n in names]
+            create, begin = libc.pthread_create, libc.sem_init
+        except (OSError, AttributeError):
+            return
+        begin.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint]
+        create.argtypes = [ctypes.c_void_p] * 4
+        words = np.zeros(_WORDS, np.int64)
+        base = words.ctypes.data
+        words[[_POST, _WAIT, _TRY, _YIELD]] = functions
+        words[_NEXT] = _CLOSED
+        begin(base + 8 * _WORK, 0, 0)
+        for _ in range(worker_count()):
+            thread = ctypes.c_ulong()
+            if create(ctypes.addressof(thread), None, address_of("pool_worker"), base):
+                break
+            _threads.append(thread)
+        words[_WORKERS] = len(_threads)
+        _pool = (words, libc, address_of("set_pool"))
+        _set(base)
+
+
+def _set(address: int) -> None:
+    ctypes.CFUNCTYPE(None, ctypes.c_int64)(_pool[2])(address)
+
+
+def _stop() -> None:
+    """End the workers before the memory of their code is freed."""
+    global _pool
+    with _lock:
+        if _pool is None:
+            return
+        words, libc, _ = _pool
+        _set(0)
+        words[_STOP] = 1
+        base = words.ctypes.data
+        libc.sem_post.argtypes = [ctypes.c_void_p]
+        libc.pthread_join.argtypes = [ctypes.c_ulong, ctypes.c_void_p]
+        for _ in _threads:
+            libc.sem_post(base + 8 * _WORK)
+        for thread in _threads:
+            libc.pthread_join(thread, None)
+        _threads.clear()
+        _pool = None
+
+
+def _forget() -> None:
+    """In a forked child: the workers were not copied."""
+    global _pool, _lock
+    _lock = threading.Lock()
+    if _pool is not None:
+        _set(0)
+        _threads.clear()
+        _pool = None
+
+
+atexit.register(_stop)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
