@@ -30,7 +30,7 @@ from wengert.transform import (
 if TYPE_CHECKING:
     import os
 
-    from wengert.compiling import LoadedFunction
+    from wengert.compiling.files import LoadedFunction
     from wengert.explain import Explanation
 
 __all__ = [
@@ -133,6 +133,6 @@ def load_compiled(path: str | os.PathLike[str]) -> LoadedFunction:
     It takes arguments of the types that it was saved for. Loading runs no code of the file; a
     malformed file is a `GraphFileError`.
     """
-    from wengert.compiling import load_compiled as load
+    from wengert.compiling.files import load_compiled as load
 
     return load(path)

@@ -9,7 +9,7 @@ from tests.optimise import sides
 from wengert.ops.transcendental import exp, log
 from wengert.optimise import RULES, optimise
 from wengert.optimise.record import EDGES, rule
-from wengert.optimise.stable import SHIFTS
+from wengert.optimise.shifts import SHIFTS
 from wengert.optimise.terms import variable
 
 CASES = [

@@ -9,7 +9,7 @@ from wengert.capture.function import (
     function_name,
 )
 from wengert.capture.recorder import Recorder
-from wengert.capture.trees import flatten, map_tree, unflatten
+from wengert.capture.trees import flatten, leaf_names, map_tree, unflatten
 from wengert.capture.variable import FUNCTIONS, UFUNCS, Variable, as_variable
 from wengert.capture.view import View, view
 
@@ -27,6 +27,7 @@ __all__ = [
     "check_argnums",
     "flatten",
     "function_name",
+    "leaf_names",
     "map_tree",
     "unflatten",
     "view",

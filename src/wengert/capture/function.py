@@ -103,6 +103,7 @@ def capture(
     named: bool = False,
     lift: bool = True,
     weak: bool = False,
+    prepare: Callable[[Graph], Graph] | None = None,
 ) -> Captured:
     """Run `f` with variables in place of the arguments at positions `traced`.
 
@@ -116,6 +117,7 @@ def capture(
     lines, named : record the user's lines, and name the inputs
     lift : make constants of the program inputs of the graph, so that derived graphs can be reused
     weak : Python numbers take the dtype of the arrays that they meet
+    prepare : see `Recorder`
     """
     recorder = Recorder(
         current_tape(),
@@ -123,6 +125,8 @@ def capture(
         why_no_values=f"{purpose} runs the function without values" if types_only else "",
     )
     recorder.purpose = purpose
+    if prepare is not None:
+        recorder.prepare = prepare
     call = list(args)
     counts: list[int] = []
     structures: list[Any] = []
@@ -172,12 +176,15 @@ def capture(
         if has_aux:
             aux, aux_outputs = _split_aux(aux_tree, recorder)
             outputs += aux_outputs
-    if lift:
+    # Derivatives will be taken of this graph, within a function that is being compiled.
+    prepare = recorder.prepare if floats_only else None
+    if lift and prepare is None:
         recorder.lift_constants()
+    graph = recorder.graph(outputs)
     return Captured(
-        recorder.graph(outputs),
+        graph if prepare is None else prepare(graph),
         recorder.arguments(),
-        recorder.values,
+        recorder.values if prepare is None else {},
         out_structure,
         len(leaves),
         aux,

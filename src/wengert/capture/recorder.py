@@ -6,12 +6,13 @@ An operation only appends to the tape. A value is computed when Python asks for 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from wengert.errors import NoValueError
-from wengert.graph import CONSTANT, INPUT, Tape, Traced, Type
+from wengert.graph import CONSTANT, INPUT, Graph, Tape, Traced, Type
 from wengert.ops import TABLE
 from wengert.run import evaluate_entry
 
@@ -26,6 +27,8 @@ class Recorder(Tape):
     bindings : value number of an input -> its array; captured inputs ask the outer tape
     values : value number -> array, for the values computed so far
     why_no_values : what to tell a user who asks for the value of an input that has none
+    prepare : what to do to a graph before derivatives are taken of it, if anything: a compiling
+        caller brings it into numerically stable forms; inherited by tapes inside
     fast : whether the short path of recording may be taken (open, and no lines wanted)
     """
 
@@ -38,6 +41,7 @@ class Recorder(Tape):
         self.bindings: dict[int, Any] = {}
         self.values: dict[int, Any] = {}
         self.why_no_values = why_no_values
+        self.prepare: Callable[[Graph], Graph] | None = getattr(parent, "prepare", None)
         self.fast = not lines
 
     @property

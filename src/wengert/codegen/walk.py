@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from wengert.codegen.loops import I64, i64, loop, memory_type, splat
+from wengert.codegen.blocks import I64, i64, loop, memory_type, splat
 
 __all__ = ["WalkSpec", "build_walk"]
 

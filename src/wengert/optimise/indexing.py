@@ -10,14 +10,13 @@ import numpy as np
 from wengert.graph import CONSTANT
 from wengert.ops.indexing import assign, gather, scatter_sum, slice_index
 from wengert.ops.structural import broadcast_to, concatenate, pad, reshape, transpose
+from wengert.optimise.keys import compose, is_whole, whole
 from wengert.optimise.record import Rule, rule
 from wengert.optimise.shapes import aligned, moves_units, unit_axes
 from wengert.optimise.terms import Family, parameter, variable
 
 __all__ = ["INDEXING"]
 
-Shape = tuple[int, ...]
-Key = tuple[Any, ...]
 
 x, y = variable("x"), variable("y")
 shape, inner = parameter("shape"), parameter("inner")
@@ -26,42 +25,10 @@ widths, own_widths = parameter("widths"), parameter("own_widths")
 axis, part = parameter("axis"), parameter("part")
 
 
-# ---------------------------------------------------------------- keys
-
-
-def _is_whole(k: Any, n: int) -> bool:
-    return not isinstance(k, int) and range(*k) == range(n)
-
-
-def _whole(n: int) -> tuple[int, int, int]:
-    return (0, n, 1)
-
-
-def _as_key(r: range) -> tuple[int, int, int]:
-    # Static keys never have a negative start; a stop of -1 means down to the first element.
-    return (r.start, r.stop, r.step) if len(r) else (0, 0, 1)
-
-
-def _compose(first: Key, second: Key) -> Key:
-    found: list[Any] = []
-    rest = iter(second)
-    for k in first:
-        if isinstance(k, int):
-            found.append(k)
-            continue
-        own, later = range(*k), next(rest)
-        found.append(own[later] if isinstance(later, int) else _as_key(own[_slice(later)]))
-    return tuple(found)
-
-
-def _slice(k: tuple[int, int, int]) -> slice:
-    return slice(k[0], None if k[1] < 0 else k[1], k[2])
-
-
 def _only_units(match: Any) -> bool:
     own = match.type_of("x").shape
     return all(
-        n == 1 if isinstance(k, int) else _is_whole(k, n)
+        n == 1 if isinstance(k, int) else is_whole(k, n)
         for k, n in zip(match.param("key"), own, strict=True)
     )
 
@@ -85,11 +52,11 @@ def _slice_of_reshape(match: Any) -> Any:
     if not moves_units(source.shape, middle):
         return None
     old_axis = unit_axes(source.shape, middle)
-    chosen: list[Any] = [_whole(n) for n in source.shape]
+    chosen: list[Any] = [whole(n) for n in source.shape]
     for a, (k, n) in enumerate(zip(match.param("key"), middle, strict=True)):
         if a in old_axis:
             chosen[old_axis[a]] = k
-        elif not isinstance(k, int) and not _is_whole(k, n):
+        elif not isinstance(k, int) and not is_whole(k, n):
             return None
     return reshape(slice_index(source, key=tuple(chosen)), shape=match.type.shape)
 
@@ -210,7 +177,7 @@ def _as_join(match: Any) -> Any:
     if keys is None or len(keys) < 2:
         return None
     whole = match.type.shape
-    along = [a for a, n in enumerate(whole) if any(not _is_whole(k[a], n) for k in keys)]
+    along = [a for a, n in enumerate(whole) if any(not is_whole(k[a], n) for k in keys)]
     if len(along) != 1:
         return None
     (a,) = along
@@ -239,7 +206,7 @@ def _gather_as_slice(match: Any) -> Any:
     step = places[1] - places[0] if len(places) > 1 else 1
     if step == 0 or any(q - p != step for p, q in pairwise(places)):
         return None
-    chosen: list[Any] = [_whole(m) for m in source.shape]
+    chosen: list[Any] = [whole(m) for m in source.shape]
     if index.ndim == 0:
         chosen[a] = places[0]
         return slice_index(source, key=tuple(chosen))
@@ -252,7 +219,7 @@ def _gather_as_slice(match: Any) -> Any:
 def _covers(match: Any) -> bool:
     kind, chosen, *_ = match.param("part")
     shapes = match.type.shape
-    return kind == "slice" and all(_is_whole(k, n) for k, n in zip(chosen, shapes, strict=True))
+    return kind == "slice" and all(is_whole(k, n) for k, n in zip(chosen, shapes, strict=True))
 
 
 def _reads_what_was_written(match: Any) -> bool:
@@ -281,7 +248,7 @@ INDEXING: tuple[Rule, ...] = (
     rule(
         "slice-of-slice",
         slice_index(slice_index(x, key=own_key), key=key),
-        lambda m: slice_index(m["x"], key=_compose(m.param("own_key"), m.param("key"))),
+        lambda m: slice_index(m["x"], key=compose(m.param("own_key"), m.param("key"))),
         exact_in="floats",
         kinds="fiub",
         why="one slice instead of two",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wengert.optimise.arithmetic import CHOICES, CONSTANTS, IDENTITIES, POWERS, SIGNS
+from wengert.optimise.arithmetic import CONSTANTS, IDENTITIES, SIGNS
+from wengert.optimise.choices import CHOICES
 from wengert.optimise.contractions import CONTRACTIONS
 from wengert.optimise.gathers import GATHERS
 from wengert.optimise.indexing import INDEXING
+from wengert.optimise.powers import POWERS
 from wengert.optimise.record import EDGES, Rule
 from wengert.optimise.shapes import ELEMENTWISE, MOVES, REDUCTIONS
-from wengert.optimise.stable import SHIFTS, STABLE
+from wengert.optimise.shifts import SHIFTS
+from wengert.optimise.stable import STABLE
 
 __all__ = ["BEFORE_DERIVATIVES", "EXACT", "RULES", "rules_table"]
 

@@ -12,9 +12,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from wengert.graph import CONSTANT
 from wengert.ops.arithmetic import reciprocal, square, stop_gradient
 from wengert.ops.comparing import isfinite, where
 from wengert.ops.reducing import reduce_max
@@ -36,7 +33,7 @@ from wengert.optimise.record import Rule, rule
 from wengert.optimise.shapes import aligned
 from wengert.optimise.terms import parameter, variable
 
-__all__ = ["SHIFTS", "STABLE"]
+__all__ = ["STABLE", "kept"]
 
 x, y, z = variable("x"), variable("y"), variable("z")
 axes, shape = parameter("axes"), parameter("shape")
@@ -79,11 +76,12 @@ def _relative(match: Any) -> tuple[Any, Any, Any]:
     source, reduced = match["x"], match.param("axes")
     largest = stop_gradient(reduce_max(source, axes=reduced))  # the result is the same for any
     largest = where(isfinite(largest), largest, largest.dtype.type(0))
-    powers = exp(source - reshape(largest, shape=_kept(source, reduced)))
+    powers = exp(source - reshape(largest, shape=kept(source, reduced)))
     return largest, powers, reduce_sum(powers, axes=reduced)
 
 
-def _kept(source: Any, reduced: Any) -> tuple[int, ...]:
+def kept(source: Any, reduced: Any) -> tuple[int, ...]:
+    """The shape that a reduction over the axes `reduced` leaves with length 1 in their place."""
     return tuple(1 if a in reduced else n for a, n in enumerate(source.shape))
 
 
@@ -112,7 +110,7 @@ def _is_shifted(match: Any, source: Any, reduced: Any) -> bool:
 def _softmax(match: Any) -> Any:
     # exp(x) / sum(exp(x)): each power is taken relative to the largest.
     _, powers, total = _relative(match)
-    return powers / reshape(total, shape=_kept(match["x"], match.param("axes")))
+    return powers / reshape(total, shape=kept(match["x"], match.param("axes")))
 
 
 def _softmax_times(match: Any) -> Any:
@@ -128,7 +126,7 @@ def _is_softmax(match: Any) -> bool:
     shape = match.env.get("shape") or tuple(
         n for a, n in enumerate(source.shape) if a not in reduced
     )
-    return aligned(shape, source.ndim) == _kept(source, reduced) and _may_overflow(match)
+    return aligned(shape, source.ndim) == kept(source, reduced) and _may_overflow(match)
 
 
 def _divides_by_not_negative(match: Any) -> bool:
@@ -471,76 +469,3 @@ STABLE: tuple[Rule, ...] = (
     ),
     *_softmaxes(lambda total: total, "whole", lambda total: total, (0, 1), ()),
 )
-
-
-# ---------------------------------------------------------------- shifts without influence
-
-
-def _does_not_vary(match: Any) -> bool:
-    # Whether the shift y is the same along the axes of the sum, and may have a derivative.
-    source, reduced = match["x"], match.param("axes")
-    if match.made_by(match["y"])[0] in (stop_gradient, CONSTANT):
-        return False
-    own = aligned(match["y"].shape, source.ndim)
-    return all(own[a] == 1 for a in reduced) and match.type_of("x").shape == _shifted_shape(match)
-
-
-def _shifted_shape(match: Any) -> tuple[int, ...]:
-    return np.broadcast_shapes(match["x"].shape, match["y"].shape)
-
-
-def _sums_stand_apart(match: Any) -> bool:
-    shape = match.env.get("shape")
-    source, reduced = match["x"], match.param("axes")
-    rest = tuple(n for a, n in enumerate(source.shape) if a not in reduced)
-    return aligned(shape or rest, source.ndim) == _kept(source, reduced) and _does_not_vary(match)
-
-
-def _log_softmax_of_shifted(match: Any) -> Any:
-    shifted = match["x"] - stop_gradient(match["y"])
-    total = log(reduce_sum(exp(shifted), axes=match.param("axes")))
-    return shifted - reshape(total, shape=_kept(match["x"], match.param("axes")))
-
-
-def _softmax_of_shifted(match: Any) -> Any:
-    powers = exp(match["x"] - stop_gradient(match["y"]))
-    total = reduce_sum(powers, axes=match.param("axes"))
-    return powers / reshape(total, shape=_kept(match["x"], match.param("axes")))
-
-
-def _shift_rules() -> tuple[Rule, ...]:
-    why = "the shift cancels: it has no influence, and no derivative need go through it"
-    shifted = x - y
-    total = reduce_sum(exp(shifted), axes=axes)
-
-    def sample(form: Any) -> Any:
-        def function(x: Any) -> Any:
-            largest = reshape(reduce_max(x, axes=(1,)), shape=(3, 1))
-            return form(x - largest, reshape(reduce_sum(exp(x - largest), axes=(1,)), shape=(3, 1)))
-
-        return [(function, [(3, 4)], _WIDE)]
-
-    return (
-        rule(
-            "shift-of-log-softmax",
-            shifted - log(reshape(total, shape=shape)),
-            _log_softmax_of_shifted,
-            exact_in="floats",
-            when=_sums_stand_apart,
-            why=why,
-            examples=sample(lambda z, s: z - log(s)),
-        ),
-        rule(
-            "shift-of-softmax",
-            exp(shifted) / reshape(total, shape=shape),
-            _softmax_of_shifted,
-            exact_in="floats",
-            when=_sums_stand_apart,
-            why=why,
-            examples=sample(lambda z, s: exp(z) / s),
-        ),
-    )
-
-
-#: For graphs that derivatives will be taken of: where a subtracted maximum has no derivative.
-SHIFTS: tuple[Rule, ...] = _shift_rules()

@@ -409,12 +409,8 @@ class custom_vjp(_Custom):
     def _forward(
         self, args: tuple[Any, ...], positions: list[int], captured: Captured, with_values: bool
     ) -> tuple[Graph, list[Any], Any]:
-        forward = self._capture(
-            self.fwd,
-            args,
-            positions,  # type: ignore[arg-type]
-            types_only=_types_of(with_values),
-        )
+        fwd: Any = self.fwd
+        forward = self._capture(fwd, args, positions, types_only=_types_of(with_values))
         found = forward.graph.output_types
         count = captured.out_count
         if found[:count] != captured.graph.output_types:

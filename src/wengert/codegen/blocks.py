@@ -1,0 +1,86 @@
+"""Building blocks of loop nests in LLVM IR: counted loops, elements in memory, splats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+__all__ = ["F64", "I8", "I32", "I64", "Loop", "i64", "loop", "memory_type", "splat"]
+
+I64 = ir.IntType(64)
+I32 = ir.IntType(32)
+I8 = ir.IntType(8)
+F64 = ir.DoubleType()
+
+
+def i64(value: int) -> Any:
+    """An integer constant."""
+    return ir.Constant(I64, value)
+
+
+@contextmanager
+def loop(
+    b: ir.IRBuilder, start: Any, stop: Any, step: Any, carried: Sequence[Any] = ()
+) -> Iterator[Loop]:
+    """`for i in range(start, stop, step)`, with values carried from iteration to iteration.
+
+    Inside, `.index` is i and `.carried` the values at its beginning; assign the values at its end
+    to `.next`. After the block, `.results` are the values after the last iteration.
+    """
+    before = b.block
+    head = b.append_basic_block("loop")
+    body = b.append_basic_block("body")
+    done = b.append_basic_block("done")
+    b.branch(head)
+    b.position_at_end(head)
+    index = b.phi(I64)
+    index.add_incoming(start, before)
+    phis = []
+    for value in carried:
+        phi = b.phi(value.type)
+        phi.add_incoming(value, before)
+        phis.append(phi)
+    b.cbranch(b.icmp_signed("<", index, stop), body, done)
+    b.position_at_end(body)
+    frame = Loop(index, phis)
+    yield frame
+    after = b.add(index, step)
+    index.add_incoming(after, b.block)
+    for phi, value in zip(phis, frame.next, strict=True):
+        phi.add_incoming(value, b.block)
+    b.branch(head)
+    b.position_at_end(done)
+
+
+class Loop:
+    """The state of a `loop`."""
+
+    def __init__(self, index: Any, carried: list[Any]) -> None:
+        self.index = index
+        self.carried = carried
+        self.results = carried
+        self.next = list(carried)
+
+
+def splat(b: ir.IRBuilder, value: Any, lanes: int) -> Any:
+    """A vector whose lanes all hold a value."""
+    if lanes == 1:
+        return value
+    kind = ir.VectorType(value.type, lanes)
+    one = b.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(I32, 0))
+    return b.shuffle_vector(
+        one, ir.Constant(kind, ir.Undefined), ir.Constant(ir.VectorType(I32, lanes), None)
+    )
+
+
+def memory_type(dtype: np.dtype[Any]) -> Any:
+    """How an element of a dtype lies in memory; a bool is a byte."""
+    if dtype.kind == "b":
+        return I8
+    if dtype.kind == "f":
+        return ir.FloatType() if dtype.itemsize == 4 else F64
+    return ir.IntType(8 * dtype.itemsize)

@@ -1,0 +1,139 @@
+"""Running a plan: arenas, the addresses of a call, and the native calls themselves."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.codegen.engine import runtime_address
+from wengert.plan.plan import NumpyStep, Plan
+from wengert.plan.storage import ALIGNMENT
+
+__all__ = ["Executable"]
+
+
+@functools.cache
+def _run_steps() -> Any:
+    # A CFUNCTYPE call releases the GIL while it runs.
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
+    return kind(runtime_address("run_steps"))
+
+
+class _Arena:
+    """The memory of one running call: intermediates, and the table of addresses."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.buffer = np.empty(plan.arena_bytes + ALIGNMENT, np.uint8)
+        start = self.buffer.ctypes.data
+        base = -(-start // ALIGNMENT) * ALIGNMENT
+        self.slots = np.zeros(max(1, len(plan.types)), np.int64)
+        self.address = self.slots.ctypes.data
+        self.room: Any = None
+        self.views: list[Any] = [None] * len(plan.types)
+        for slot, offset in plan.offsets.items():
+            self.slots[slot] = base + offset
+            type_ = plan.types[slot]
+            if type_ is not None:
+                at = base - start + offset
+                raw = self.buffer[at : at + type_.size * type_.dtype.itemsize]
+                self.views[slot] = raw.view(type_.dtype).reshape(type_.shape)
+        for slot, value in plan.constants.items():
+            self.slots[slot] = value.ctypes.data
+            self.views[slot] = value
+
+
+class Executable:
+    """A plan that can be called from many threads at once: each call takes an arena of its own."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._arenas: list[_Arena] = []
+        self._output_types = [plan.graph.type(k) for k in plan.graph.outputs]
+        self._bound = [*plan.inputs, *plan.outputs]
+        # Slots are numbered so that the inputs come first; outputs stand where they fell.
+        self._numpy = any(isinstance(s, NumpyStep) for s in plan.segments)
+        self._cleared = [
+            *self._bound,
+            *(
+                s.writes[0]
+                for s in plan.segments
+                if isinstance(s, NumpyStep) and plan.types[s.writes[0]] is None
+            ),
+        ]
+
+    def own_arena(self) -> _Arena:
+        """An arena for a caller that keeps it; scalar outputs have room in it."""
+        arena = _Arena(self.plan)
+        scalars = [
+            s for s, t in zip(self.plan.outputs, self._output_types, strict=True) if t.ndim == 0
+        ]
+        room = np.zeros(max(1, len(scalars)), np.float64)
+        for number, slot in enumerate(scalars):
+            arena.slots[slot] = room.ctypes.data + 8 * number
+        arena.room = room
+        return arena
+
+    def __call__(
+        self, arrays: Sequence[np.ndarray[Any, Any]], reuse: Sequence[tuple[int, int]] = ()
+    ) -> list[Any]:
+        """The outputs for contiguous, aligned arrays of the types of the plan's inputs.
+
+        `reuse` holds pairs (output, input) from `donation.reusable`: the output is the input's
+        array, overwritten.
+        """
+        plan = self.plan
+        if reuse:
+            given = {output: arrays[k] for output, k in reuse}
+            outputs = [
+                given[i] if i in given else np.empty(t.shape, t.dtype)
+                for i, t in enumerate(self._output_types)
+            ]
+        else:
+            outputs = [np.empty(t.shape, t.dtype) for t in self._output_types]
+        try:
+            arena = self._arenas.pop()
+        except IndexError:
+            arena = _Arena(plan)
+        slots = arena.slots
+        for slot, array in zip(self._bound, (*arrays, *outputs), strict=True):
+            slots[slot] = array.__array_interface__["data"][0]
+        if self._numpy:
+            views = arena.views
+            for slot, array in zip(self._bound, (*arrays, *outputs), strict=True):
+                views[slot] = array
+        for segment in plan.segments:
+            if segment.__class__ is tuple:
+                _run_steps()(segment[0], segment[1], arena.address)
+            else:
+                self._by_numpy(segment, arena.views)
+        if self._numpy:
+            for slot in self._cleared:  # don't keep the caller's arrays alive
+                arena.views[slot] = None
+        self._arenas.append(arena)
+        return [x if x.ndim else x[()] for x in outputs]
+
+    def _by_numpy(self, step: NumpyStep, views: list[Any]) -> None:
+        with np.errstate(all="ignore"):
+            result = step.function(*[views[s] for s in step.reads])
+        target = step.writes[0]
+        if isinstance(result, tuple):
+            # A part may look into the arena, where a later step writes.
+            held = [views[s] for s in step.reads]
+            views[target] = tuple(
+                [
+                    x
+                    if not isinstance(x, np.ndarray) or (x.base is None and not _among(x, held))
+                    else x.copy()
+                    for x in result
+                ]
+            )
+        else:
+            np.copyto(views[target], result, casting="no")
+
+
+def _among(array: Any, held: Sequence[Any]) -> bool:
+    return any(array is other for other in held)

@@ -1,0 +1,361 @@
+"""The plan: a graph as a flat list of steps over slots, ready to run.
+
+Steps are native (a fused kernel, or a matrix product) or NumPy's (an operator that no kernel
+computes yet). Consecutive native steps run in one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wengert.codegen.emit import supports
+from wengert.codegen.engine import compile_kernels, runtime_address
+from wengert.codegen.kernel import KernelSpec
+from wengert.codegen.loops import temporaries
+from wengert.codegen.threads import worker_count
+from wengert.codegen.walk import WalkSpec
+from wengert.graph import CONSTANT, INPUT, Graph, Type
+from wengert.plan.chunks import split
+from wengert.plan.fusion import REDUCTIONS, Group, fuse
+from wengert.plan.lowering import LoweredGroup, lower
+from wengert.plan.moves import TARGET, Walk, safe_walks, whole_copy
+from wengert.plan.products import as_product, blas_threads, product_blocks
+from wengert.plan.storage import Lifetime, layout
+
+__all__ = ["NativeStep", "NumpyStep", "Plan", "fusible", "make_plan"]
+
+
+@dataclass
+class NativeStep:
+    """One call of a kernel, or several in parallel.
+
+    blocks : the arguments of each chunk
+    work : element operations beyond those of moving the operands, roughly
+    reads, writes : slots; `what` is for reports
+    """
+
+    blocks: list[list[int]]
+    reads: list[int]
+    writes: list[int]
+    what: str
+    entries: list[int]
+    spec: KernelSpec | WalkSpec | None = None
+    work: int = 0
+    runtime: str = ""
+    origin: str = "runtime"
+
+
+@dataclass
+class NumpyStep:
+    """One operator computed by NumPy: `function(*operands)` is copied into the result's slot."""
+
+    function: Any
+    reads: list[int]
+    writes: list[int]
+    what: str
+    entries: list[int]
+
+
+@dataclass
+class Plan:
+    """Everything that running needs, and that does not change from call to call.
+
+    types : type of each slot; None for temporary rows
+    inputs, outputs : slots; constants : slot -> array
+    offsets : slot -> offset in the arena of `arena_bytes` bytes
+    is_long : whether a call takes so long that other Python threads should run meanwhile
+    segments : for native steps (address of the table, count), for NumPy's the step
+    """
+
+    graph: Graph
+    steps: list[NativeStep | NumpyStep]
+    types: list[Type | None]
+    inputs: list[int]
+    outputs: list[int]
+    constants: dict[int, Any]
+    offsets: dict[int, int]
+    arena_bytes: int
+    unshared_bytes: int
+    is_long: bool = False
+    segments: list[Any] = field(default_factory=list)
+    tables: list[Any] = field(default_factory=list)
+
+
+#: Operations beyond which a call releases the GIL: some tens of microseconds.
+_LONG = 200_000
+
+
+#: Dtypes that loop nests handle; a half or extended float is NumPy's.
+_LOWERED = frozenset({"f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
+
+
+def fusible(op: Any, types: Sequence[Any], result: Type) -> bool:
+    """Whether a loop nest computes an operator on operands of these types."""
+    if any(t.dtype.str[1:] not in _LOWERED for t in (*types, result)):
+        return False
+    if op.name in REDUCTIONS:
+        return result.is_float and types[0].dtype == result.dtype
+    if op.name == "broadcast_to":
+        return supports("positive", result.dtype) or result.dtype.kind == "b"
+    return op.family == "elementwise" and supports(op.name, types[op.name == "where"].dtype)
+
+
+def _product_threads() -> int:
+    return worker_count() + 1 if blas_threads() is not None else 1
+
+
+class _Planner:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.slot: dict[int, int] = {}
+        self.types: list[Type | None] = []
+        self.bytes: list[int] = []
+        self.steps: list[NativeStep | NumpyStep] = []
+        self.constants: dict[int, Any] = {}
+        self.temporary: set[int] = set()
+
+    def _new_slot(self, type_: Type | None, size: int) -> int:
+        self.types.append(type_)
+        self.bytes.append(size)
+        return len(self.types) - 1
+
+    def _slot_for(self, k: int) -> int:
+        if k not in self.slot:
+            type_ = self.graph.entries[k][3]
+            if isinstance(type_, Type):
+                self.slot[k] = self._new_slot(type_, type_.size * type_.dtype.itemsize)
+            else:  # several results: a tuple, which lives among the views
+                self.slot[k] = self._new_slot(None, 0)
+        return self.slot[k]
+
+    def plan(self) -> Plan:
+        graph = self.graph
+        live = graph.live()
+        inputs = [self._slot_for(k) for k in graph.inputs]
+        for k, (op, _, _, type_) in enumerate(graph.entries):
+            if op is CONSTANT and live[k]:
+                self.constants[self._slot_for(k)] = np.asarray(
+                    graph.constants[k], type_.dtype, order="C"
+                )
+        groups = fuse(graph, fusible)
+        needed = self._needed_outside(groups)
+        for group in groups:
+            if group.fused:
+                self._kernel(lower(graph, group, needed))
+            else:
+                self._alone(group.members[0])
+        outputs = self._outputs(set(inputs))
+        self._quiet_blas()
+        return self._finish(inputs, outputs)
+
+    def _needed_outside(self, groups: list[Group]) -> set[int]:
+        of = {i: g.order for g in groups for i in g.members}
+        needed = set(self.graph.outputs)
+        for g in groups:
+            for i in g.members:
+                for k in self.graph.entries[i][1]:
+                    if of.get(k) != g.order:
+                        needed.add(k)
+        return needed
+
+    # ------------------------------------------------------------ steps
+
+    def _kernel(self, lowered: LoweredGroup) -> None:
+        if not lowered.stores:
+            return
+        reads = [self._slot_for(k) for k in lowered.loads]
+        writes = [self._slot_for(k) for k in lowered.stores]
+        row_bytes = [
+            lowered.sizes[-1] * lowered.spec.dtype(k).itemsize for k in temporaries(lowered.spec)
+        ]
+        rows = [self._new_slot(None, n) for n in row_bytes]
+        blocks, combinations, written = split(
+            lowered, rows, reads, writes, lambda n: self._new_slot(None, n), row_bytes
+        )
+        names = " ".join(i.name for i in lowered.spec.body) or "copy"
+        what = f"kernel {names}" + (f" ({len(blocks)} chunks)" if len(blocks) > 1 else "")
+        self.steps.append(NativeStep(blocks, reads, written, what, lowered.members, lowered.spec))
+        for c in combinations:
+            self.steps.append(
+                NativeStep(
+                    [c.args()], c.reads, [c.target], "combine chunks", lowered.stores, c.spec
+                )
+            )
+
+    def _alone(self, i: int) -> None:
+        op, operands, params, type_ = self.graph.entries[i]
+        if op.name == "reshape":  # the same memory under another shape
+            self.slot[i] = self._slot_for(operands[0])
+            return
+        reads = [self._slot_for(k) for k in operands]
+        write = self._slot_for(i)
+        if op.name == "contract" and type_.dtype.str[1:] in ("f4", "f8"):
+            shapes = [self.graph.entries[k][3].shape for k in operands]
+            product = as_product(dict(params)["spec"], *shapes)
+            if product is not None:
+                slots = (reads[product.first], reads[product.second], write)
+                width = 8 * type_.dtype.itemsize
+                self.steps.append(
+                    NativeStep(
+                        product_blocks(product, type_.dtype, slots, _product_threads()),
+                        reads,
+                        [write],
+                        f"product {product.m}x{product.k}x{product.n}"
+                        + (f" ({product.repeats} times)" if product.repeats > 1 else ""),
+                        [i],
+                        runtime=f"gemm_f{width}",
+                        work=2 * product.m * product.n * product.k * product.repeats // 16,
+                    )
+                )
+                return
+        types: list[Any] = [self.graph.entries[k][3] for k in operands]
+        moves = safe_walks(op, types, dict(params), type_)
+        if moves is not None:
+            self._walks(moves, reads, write, f"walk {op.name}", i)
+            return
+        self.steps.append(
+            NumpyStep(_numpy_function(op, params, types), reads, [write], f"NumPy {op.name}", [i])
+        )
+
+    def _walks(
+        self, found: Sequence[Walk], reads: list[int], write: int, what: str, i: int
+    ) -> None:
+        for walk in found:
+            slots = [write if k == TARGET else reads[k] for k in walk.arrays]
+            self.steps.append(
+                NativeStep([[*slots, *walk.numbers]], slots[1:], [write], what, [i], walk.spec)
+            )
+
+    def _outputs(self, inputs: set[int]) -> list[int]:
+        """A slot of its own for each output: what is an input, a constant, an alias of another
+        value, or an output already, is copied."""
+        found: list[int] = []
+        for k in self.graph.outputs:
+            slot = self._slot_for(k)
+            type_ = self.graph.entries[k][3]
+            shared = self.types[slot] is not type_
+            if slot in inputs or slot in self.constants or slot in found or shared:
+                copy = self._new_slot(type_, type_.size * type_.dtype.itemsize)
+                moves = whole_copy(type_)
+                if moves is None:
+                    self.steps.append(
+                        NumpyStep(_reshaped(type_.shape), [slot], [copy], "NumPy copy", [k])
+                    )
+                else:
+                    self._walks(moves, [slot], copy, "copy", k)
+                slot = copy
+            found.append(slot)
+        return found
+
+    def _quiet_blas(self) -> None:
+        """Around the products: BLAS's own threads would wait for ours, and ours for them."""
+        products = [
+            k
+            for k, step in enumerate(self.steps)
+            if isinstance(step, NativeStep) and step.runtime.startswith("gemm")
+        ]
+        found = blas_threads() if products else None
+        if found is None or found[1] == 1:
+            return
+        setter, count = found
+        for at, number in ((products[-1] + 1, count), (products[0], 1)):
+            self.steps.insert(
+                at,
+                NativeStep(
+                    [[setter, number]],
+                    [],
+                    [],
+                    f"BLAS threads: {number}",
+                    [],
+                    runtime="call_with_int",
+                ),
+            )
+
+    # ------------------------------------------------------------ finish
+
+    def _finish(self, inputs: list[int], outputs: list[int]) -> Plan:
+        own = set(inputs) | set(outputs) | set(self.constants)
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        for number, step in enumerate(self.steps):
+            for slot in (*step.reads, *step.writes):
+                first.setdefault(slot, number)
+                last[slot] = number
+        lifetimes = [Lifetime(s, self.bytes[s], first[s], last[s]) for s in first if s not in own]
+        offsets, total = layout(lifetimes)
+        plan = Plan(
+            self.graph,
+            self.steps,
+            self.types,
+            inputs,
+            outputs,
+            self.constants,
+            offsets,
+            total,
+            sum(x.bytes for x in lifetimes),
+        )
+        plan.is_long = sum(self._work(step) for step in self.steps) > _LONG
+        _link(plan)
+        return plan
+
+    def _work(self, step: NativeStep | NumpyStep) -> int:
+        """A rough count of the operations of a step."""
+        moved = sum(self.bytes[s] // 4 for s in (*step.reads, *step.writes))
+        return moved + (step.work if isinstance(step, NativeStep) else 0)
+
+
+def _reshaped(shape: tuple[int, ...]) -> Any:
+    return lambda x: np.reshape(x, shape)
+
+
+def _numpy_function(op: Any, params: Any, types: Sequence[Any]) -> Any:
+    # A slot may have been aliased by a reshape: give the operator the shapes of its operands.
+    named = dict(params)
+    shapes = [t.shape if isinstance(t, Type) else None for t in types]
+
+    def function(*arrays: Any) -> Any:
+        shaped = [a if s is None else a.reshape(s) for a, s in zip(arrays, shapes, strict=True)]
+        return op.evaluate(*shaped, **named)
+
+    return function
+
+
+def _link(plan: Plan) -> None:
+    """Compile the kernels and lay the native steps out as tables of (address, arguments)."""
+    native = [s for s in plan.steps if isinstance(s, NativeStep)]
+    compiled = iter(compile_kernels([s.spec for s in native if s.spec is not None]))
+    run: list[tuple[int, int, int]] = []
+    for step in plan.steps:
+        if isinstance(step, NumpyStep):
+            _end_segment(plan, run)
+            plan.segments.append(step)
+            continue
+        if step.spec is not None:
+            kernel = next(compiled)
+            step.origin = kernel.origin
+            address = kernel.address
+        else:
+            address = runtime_address(step.runtime)
+        blocks = [np.array(args or [0], np.int64) for args in step.blocks]
+        addresses = np.array([x.ctypes.data for x in blocks], np.int64)
+        plan.tables += [*blocks, addresses]
+        run.append((address, addresses.ctypes.data, len(blocks)))
+    _end_segment(plan, run)
+
+
+def _end_segment(plan: Plan, run: list[tuple[int, int, int]]) -> None:
+    if run:
+        table = np.array(run, np.int64)
+        plan.tables.append(table)
+        plan.segments.append((table.ctypes.data, len(run)))
+        run.clear()
+
+
+def make_plan(graph: Graph) -> Plan:
+    """Plan and compile a graph. `INPUT` entries that nothing needs are read but not used."""
+    assert all(op is not INPUT or k in graph.inputs for k, (op, *_) in enumerate(graph.entries))
+    return _Planner(graph).plan()

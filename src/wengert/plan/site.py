@@ -1,0 +1,244 @@
+"""Call sites: Python callables that enter native code directly (see `codegen.pycall`).
+
+A site is made once per compiled function and learns signatures: a descriptor for each executable
+whose steps are all native and whose arguments and results are lists, tuples and dicts of arrays and
+scalars. Everything else takes the fallback, which is ordinary Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.codegen.engine import runtime_address
+from wengert.codegen.pycall import API, DESCRIPTOR, NODE, OUT
+from wengert.plan.executable import Executable
+
+__all__ = ["Site"]
+
+_FASTCALL_KEYWORDS = 0x0082
+
+#: Signatures that one site keeps; further ones take the fallback.
+_MOST_DESCRIPTORS = 8
+
+
+class _Method(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+def _function_address(name: str) -> int:
+    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+
+
+@functools.cache
+def _numpy_api() -> Any:
+    umath = importlib.import_module("numpy._core._multiarray_umath")
+
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    address = get(umath._ARRAY_API, None)
+    return (ctypes.c_void_p * 300).from_address(address)
+
+
+@functools.cache
+def _api_table() -> Any:
+    # The places of PyArray_Type, PyArray_Scalar and PyArray_Empty in NumPy's table are part of its
+    # stable binary interface.
+    own = {"PyArray_Type": 2, "PyArray_Scalar": 60, "PyArray_Empty": 184}
+    types = {"PyTuple_Type": tuple, "PyList_Type": list, "PyDict_Type": dict}
+    words = []
+    for name in API:
+        if name in own:
+            words.append(_numpy_api()[own[name]])
+        elif name in types:
+            words.append(id(types[name]))
+        else:
+            words.append(_function_address(name))
+    return np.array(words, np.int64)
+
+
+def _address(words: Any) -> int:
+    return int(words.ctypes.data)
+
+
+class Site:
+    """One compiled function's entry: `call` is the native callable."""
+
+    def __init__(self, name: str, fallback: Callable[..., Any]) -> None:
+        self._fallback = fallback
+        self._kept: list[Any] = []
+        self._words = np.array([0, id(fallback), _address(_api_table())], np.int64)
+        self._payload = struct.pack("q", _address(self._words))
+        self._method = _Method(name.encode(), runtime_address("entry"), _FASTCALL_KEYWORDS, None)
+        make = ctypes.pythonapi.PyCFunction_NewEx
+        make.restype, make.argtypes = (
+            ctypes.py_object,
+            [ctypes.c_void_p, ctypes.py_object, ctypes.py_object],
+        )
+        # Its module is the site, which whoever holds the callable thereby keeps alive.
+        self.call = make(ctypes.addressof(self._method), self._payload, self)
+        self._count = 0
+
+    def learn(
+        self,
+        args: Sequence[Any],
+        run: Executable,
+        out_structure: Callable[[list[Any]], Any],
+        *,
+        exact_numbers: bool = False,
+    ) -> bool:
+        """Enter calls with arguments like `args` directly from now on, if that is possible.
+
+        `out_structure` builds the result from its leaves. With `exact_numbers` a NumPy float64 does
+        not pass for a Python float, nor the reverse.
+        """
+        plan = run.plan
+        if (
+            self._count >= _MOST_DESCRIPTORS
+            or len(plan.segments) > 1
+            or (plan.segments and not isinstance(plan.segments[0], tuple))
+        ):
+            return False
+        nodes = _nodes(args, plan, exact_numbers)
+        program = _program(out_structure(list(range(len(plan.outputs)))))
+        if nodes is None or program is None:
+            return False
+        table, kept = nodes
+        outs, out_kept = _outs(plan)
+        words, program_kept = program
+        arena = run.own_arena()
+        steps, count = plan.segments[0] if plan.segments else (0, 0)
+        descriptor = np.zeros(len(DESCRIPTOR), np.int64)
+        values = {
+            "next": self._words[0],
+            "nodes": _address(table),
+            "node_count": len(table),
+            "outs": _address(outs),
+            "out_count": len(outs),
+            "program": _address(words),
+            "program_count": len(words),
+            "steps": steps,
+            "step_count": count,
+            "slots": arena.address,
+            "release": plan.is_long,
+            "argument_count": len(args),
+        }
+        for field, value in values.items():
+            descriptor[DESCRIPTOR[field]] = value
+        self._kept += [table, kept, outs, out_kept, words, program_kept, arena, descriptor, run]
+        self._words[0] = _address(descriptor)
+        self._count += 1
+        return True
+
+
+def _nodes(args: Sequence[Any], plan: Any, exact_numbers: bool) -> tuple[Any, list[Any]] | None:
+    """The nodes that fetch and check the leaves of `args`, in the order of optree's flattening."""
+    rows: list[list[int]] = []
+    kept: list[Any] = []
+    inputs = iter(plan.inputs)
+
+    def node(**fields: int) -> int:
+        row = [0] * len(NODE)
+        for name, value in fields.items():
+            row[NODE[name]] = value
+        rows.append(row)
+        return len(rows) - 1
+
+    # Depth first, children in order: a stack of (value, how to fetch it).
+    stack: list[tuple[Any, dict[str, int]]] = [
+        (value, {"fetch": 0, "key": k}) for k, value in enumerate(args)
+    ][::-1]
+    while stack:
+        value, fetch = stack.pop()
+        kind = type(value)
+        if kind in (tuple, list):
+            at = node(check=0 if kind is tuple else 1, size=len(value), **fetch)
+            mode = 1 if kind is tuple else 2
+            stack += [
+                (item, {"fetch": mode, "parent": at, "key": k}) for k, item in enumerate(value)
+            ][::-1]
+        elif kind is dict:
+            at = node(check=2, size=len(value), **fetch)
+            try:
+                keys = sorted(value)
+            except TypeError:
+                return None
+            kept += keys
+            stack += [(value[k], {"fetch": 3, "parent": at, "key": id(k)}) for k in keys][::-1]
+        elif kind is np.ndarray:
+            slot = next(inputs, None)
+            if slot is None:
+                return None
+            dims = np.array(value.shape or (0,), np.int64)
+            native = np.dtype(value.dtype.type)  # whatever the byte order of this array
+            kept += [dims, native]
+            node(check=3, type=id(native), nd=value.ndim, dims=_address(dims), slot=slot, **fetch)
+        elif kind in (float, np.float64, np.float32):
+            slot = next(inputs, None)
+            if slot is None:
+                return None
+            other = {float: np.float64, np.float64: float, np.float32: np.float32}[kind]
+            other = kind if exact_numbers else other
+            node(check=4, type=id(kind), other=id(other), slot=slot, **fetch)
+        else:
+            return None
+    if next(inputs, None) is not None:
+        return None
+    return np.array(rows, np.int64).reshape(len(rows), len(NODE)), kept
+
+
+def _outs(plan: Any) -> tuple[Any, list[Any]]:
+    rows, kept = [], []
+    for slot in plan.outputs:
+        type_ = plan.types[slot]
+        dims = np.array(type_.shape or (0,), np.int64)
+        kept += [dims, type_.dtype]
+        row = [0] * len(OUT)
+        for name, value in (
+            ("slot", slot),
+            ("nd", type_.ndim),
+            ("dims", _address(dims)),
+            ("descr", id(type_.dtype)),
+            ("scalar", int(type_.ndim == 0)),
+        ):
+            row[OUT[name]] = value
+        rows.append(row)
+    return np.array(rows, np.int64).reshape(len(rows), len(OUT)), kept
+
+
+def _program(tree: Any) -> tuple[Any, list[Any]] | None:
+    """The program that builds a tree of results, of which `tree` holds the numbers."""
+    words: list[tuple[int, int]] = []
+    kept: list[Any] = []
+    stack: list[tuple[Any, bool]] = [(tree, False)]
+    while stack:
+        value, children_done = stack.pop()
+        kind = type(value)
+        if kind is int:
+            words.append((0, value))
+        elif kind in (tuple, list, dict):
+            items = list(value.values()) if kind is dict else list(value)
+            if not children_done:
+                stack.append((value, True))
+                stack += [(item, False) for item in reversed(items)]
+            elif kind is dict:
+                keys = list(value)
+                table = np.array([len(keys), *(id(k) for k in keys)], np.int64)
+                kept += [keys, table]
+                words.append((3, _address(table)))
+            else:
+                words.append((1 if kind is tuple else 2, len(items)))
+        else:
+            return None
+    return np.array(words, np.int64).reshape(len(words), 2), kept
