@@ -29,6 +29,9 @@ __all__ = ["BLOCK", "build_kernel", "temporaries"]
 #: Elements of a row that are summed in registers before they join the compensated sum.
 BLOCK = 4096
 
+#: Accumulators of a reduction: an addition takes about four cycles, and starts every cycle.
+_UNROLL = 4
+
 _IDENTITY = {"sum": 0.0, "max": -np.inf, "min": np.inf}
 _COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
 
@@ -272,11 +275,11 @@ class _Builder:
         stores: list[int],
         kept: list[int],
     ) -> list[Any]:
-        """The inner loop over [start, stop): vectors first, then single elements."""
+        """The inner loop over [start, stop): several vectors at a time where a reduction would wait
+        for itself, then vectors, then single elements."""
         b, lanes = self.b, self.lanes
         length = b.sub(stop, start)
-        whole = b.add(start, b.and_(length, i64(-lanes)))
-        zeros = [
+        first = [
             splat(
                 b,
                 ir.Constant(
@@ -286,19 +289,49 @@ class _Builder:
             )
             for r in reductions
         ]
-        with loop(b, start, whole, i64(lanes), zeros) as step:
+        many = _UNROLL if lanes > 1 and reductions and not self._is_heavy(phase) else 1
+        if many > 1:
+            far = b.add(start, b.and_(length, i64(-lanes * many)))
+            with loop(b, start, far, i64(lanes * many), first * many) as step:
+                step.next = []
+                for k in range(many):
+                    at = b.add(step.index, i64(k * lanes))
+                    own = step.carried[k * len(first) : (k + 1) * len(first)]
+                    step.next += self._elements(at, phase, lanes, reductions, stores, kept, own)
+            first = step.results[: len(first)]
+            for k in range(1, many):
+                own = step.results[k * len(first) : (k + 1) * len(first)]
+                first = [
+                    self._combined(r, pair, lanes)
+                    for r, *pair in zip(reductions, first, own, strict=True)
+                ]
+            start = far
+        whole = b.add(start, b.and_(b.sub(stop, start), i64(-lanes)))
+        with loop(b, start, whole, i64(lanes), first) as step:
             step.next = self._elements(
                 step.index, phase, lanes, reductions, stores, kept, step.carried
             )
+        if lanes == 1:
+            return step.results
         partial = [
-            self._across(value, self._instruction(r)) if lanes > 1 else value
+            self._across(value, self._instruction(r))
             for r, value in zip(reductions, step.results, strict=True)
         ]
-        if lanes == 1:
-            return partial
         with loop(b, whole, stop, i64(1), partial) as step:
             step.next = self._elements(step.index, phase, 1, reductions, stores, kept, step.carried)
         return step.results
+
+    def _is_heavy(self, phase: int) -> bool:
+        # A transcendental function keeps the processor busy enough; copies of it cost code.
+        return any(
+            self.full[number] and self.phase[number] == phase and not is_cheap(instruction.name)
+            for number, instruction in enumerate(self.spec.body, start=len(self.loads))
+        )
+
+    def _combined(self, reduction: int, pair: Sequence[Any], lanes: int) -> Any:
+        instruction = self._instruction(reduction)
+        kind = Kind(instruction.dtype, lanes)
+        return emit(self.b, _COMBINE[instruction.reduces], list(pair), {}, kind)
 
     def _elements(
         self,
@@ -327,15 +360,7 @@ class _Builder:
         for r, accumulator in zip(reductions, accumulators, strict=True):
             instruction = self._instruction(r)
             value = self._value(instruction.operands[0], index, phase, lanes, values)
-            combined.append(
-                emit(
-                    self.b,
-                    _COMBINE[instruction.reduces],
-                    [accumulator, value],
-                    {},
-                    Kind(instruction.dtype, lanes),
-                )
-            )
+            combined.append(self._combined(r, (accumulator, value), lanes))
         return combined
 
     def _value(self, k: int, index: Any, phase: int, lanes: int, values: dict[int, Any]) -> Any:

@@ -8,7 +8,6 @@ alone, so that results are the same from run to run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from wengert.codegen.kernel import Instruction, KernelSpec, Load, Store, is_cheap
 from wengert.codegen.threads import worker_count
@@ -108,7 +107,10 @@ def split(
                 partial[k].append(own_writes[k])
             written += [*own_rows, *(own_writes[k] for k in private)]
         blocks.append(block(lowered, reads, own_writes, own_rows, bounds[c], bounds[c + 1]))
-    combinations = [_combination(lowered, k, [writes[k], *partial[k]], writes[k]) for k in private]
+    # Two at a time: the kernel is the same however many chunks there are.
+    combinations = [
+        _combination(lowered, k, writes[k], part) for k in private for part in partial[k]
+    ]
     return blocks, combinations, written
 
 
@@ -130,16 +132,13 @@ def block(
     return [*args, begin, end] if lowered.spec.rank else args
 
 
-def _combination(lowered: LoweredGroup, k: int, reads: list[int], target: int) -> Combination:
-    store: Any = lowered.spec.stores[k]
+def _combination(lowered: LoweredGroup, k: int, target: int, part: int) -> Combination:
+    store = lowered.spec.stores[k]
     dtype = lowered.spec.dtype(store.value)
     how = store.combine
     if not how:
         how = lowered.spec.body[store.value - len(lowered.spec.loads)].reduces
-    loads = tuple(Load(dtype, (True,)) for _ in reads)
-    body, last = [], 0
-    for number in range(1, len(reads)):
-        body.append(Instruction(_OPERATOR[how], (last, number), (), dtype))
-        last = len(reads) + number - 1
-    spec = KernelSpec(1, loads, tuple(body), (Store(last, (True,), ""),))
-    return Combination(spec, reads, target, lowered.counts[k])
+    loads = (Load(dtype, (True,)), Load(dtype, (True,)))
+    body = (Instruction(_OPERATOR[how], (0, 1), (), dtype),)
+    spec = KernelSpec(1, loads, body, (Store(2, (True,), ""),))
+    return Combination(spec, [target, part], target, lowered.counts[k])

@@ -89,6 +89,10 @@ class Plan:
 _LONG = 200_000
 
 
+#: Bytes between temporary rows.
+_SKEW = 320
+
+
 #: Dtypes that loop nests handle; a half or extended float is NumPy's.
 _LOWERED = frozenset({"f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
@@ -169,8 +173,10 @@ class _Planner:
             return
         reads = [self._slot_for(k) for k in lowered.loads]
         writes = [self._slot_for(k) for k in lowered.stores]
+        # Rows that begin at the same place of a page would fight for the same lines of the cache.
         row_bytes = [
-            lowered.sizes[-1] * lowered.spec.dtype(k).itemsize for k in temporaries(lowered.spec)
+            lowered.sizes[-1] * lowered.spec.dtype(k).itemsize + _SKEW
+            for k in temporaries(lowered.spec)
         ]
         rows = [self._new_slot(None, n) for n in row_bytes]
         blocks, combinations, written = split(
