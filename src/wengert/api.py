@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,22 @@ __all__ = [
     "vmap",
     "while_loop",
 ]
+
+
+def _svg(graph: Graph) -> str:
+    from wengert.compiling.drawing import draw
+
+    return draw(graph)
+
+
+def _html(graph: Graph) -> str:
+    text = html.escape(str(graph))
+    return (
+        f'<!doctype html><meta charset="utf-8"><title>graph</title>{_svg(graph)}<pre>{text}</pre>'
+    )
+
+
+Graph.renderers.update(svg=_svg, html=_html)
 
 
 def explain(f: Callable[..., Any]) -> Callable[..., Explanation]:

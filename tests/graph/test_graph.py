@@ -466,3 +466,16 @@ def test_a_graph_from_a_tape_verifies():
     x = tape.input(VECTOR, "x")
     graph = tape.graph([np.sin(x * 2.0)._index])
     assert graph.verify().names == {0: "x"}
+
+
+def test_a_graph_is_drawn(tmp_path):
+    import wengert as wg
+
+    graph = wg.trace(lambda x, y: x * y + 1.0, 2.0, 3.0)
+    dot = graph.to_dot()
+    assert dot.startswith("digraph")
+    assert dot.count(" -> ") == 5
+    assert "multiply" in graph.to_svg()
+    page = tmp_path / "graph.html"
+    assert graph.to_html(page) == page.read_text()
+    assert "<svg" in page.read_text()

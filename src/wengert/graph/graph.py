@@ -10,7 +10,7 @@ the list, so that the *structure* of a graph does not depend on them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -228,6 +228,27 @@ class Graph:
     #: Operators by name, for `load`; the rule table puts itself here.
     operators: ClassVar[Mapping[str, Any]] = {}
 
+    #: How to draw a graph, by format; `api` puts the drawing functions here, which come later in
+    #: the order of imports.
+    renderers: ClassVar[dict[str, Callable[[Graph], str]]] = {}
+
+    def to_dot(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The graph in Graphviz's language; written to `path` if one is given."""
+        from wengert.graph.text import graph_dot
+
+        return _written(graph_dot(self), path)
+
+    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str:
+        """A drawing of the operators and the types between them; written to `path` if given."""
+        return _written(self.renderers["svg"](self), path)
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """One page with the drawing and the text; written to `path` if given."""
+        return _written(self.renderers["html"](self), path)
+
+    def _repr_svg_(self) -> str:
+        return self.to_svg()
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the graph to a file (a NumPy archive; nothing is pickled)."""
         from wengert.graph.files import save_graph
@@ -250,6 +271,13 @@ class Graph:
         return (
             f"<Graph: {len(self.inputs)} inputs, {len(self)} entries, {len(self.outputs)} outputs>"
         )
+
+
+def _written(text: str, path: str | os.PathLike[str] | None) -> str:
+    if path is not None:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    return text
 
 
 def _same_bits(a: Any, b: Any) -> bool:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 
 from wengert.graph.graph import CONSTANT, INPUT, Graph
 
-__all__ = ["graph_text", "params_text"]
+__all__ = ["graph_dot", "graph_text", "params_text"]
 
 
 def params_text(params: tuple[tuple[str, Any], ...]) -> str:
@@ -58,3 +59,27 @@ def graph_text(graph: Graph) -> str:
         out.append(f"{text}    # {line}" if line else text)
     out.append("return " + ", ".join(f"%{k}" for k in graph.outputs))
     return "\n".join(out)
+
+
+def graph_dot(graph: Graph) -> str:
+    """The graph in Graphviz's language: a node per entry that an output needs, types on edges."""
+    live = graph.live()
+    lines = ["digraph wengert {", "  node [shape=box];"]
+    for i, (op, operands, params, _) in enumerate(graph.entries):
+        if not live[i]:
+            continue
+        if op is INPUT:
+            label = graph.names.get(i, f"input %{i}")
+        elif op is CONSTANT:
+            label = _constant(graph.constants[i])
+        else:
+            label = op.name + (f" {params_text(params)}" if params else "")
+        lines.append(f"  n{i} [label={json.dumps(label)}];")
+        lines += [
+            f"  n{k} -> n{i} [label={json.dumps(str(graph.entries[k][3]))}];" for k in operands
+        ]
+    for number, k in enumerate(graph.outputs):
+        lines.append(
+            f'  out{number} [label="output {number}", shape=plaintext]; n{k} -> out{number};'
+        )
+    return "\n".join([*lines, "}"])
