@@ -141,6 +141,15 @@ def test_chunks_give_what_one_chunk_gives(rng, monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2, (0, 2), (0, 1), (1, 2)])
+def test_chunks_of_every_reduction_of_a_cube(axis, rng, monkeypatch):
+    # A target that varies along the first axis belongs to several chunks, each its own part.
+    x = rng.normal(size=(90, 80, 70))
+    monkeypatch.setattr("wengert.plan.chunks.worker_count", lambda: 3)
+    plan = traced(lambda x: (np.sum(np.sin(x), axis=axis), np.max(x, axis=axis)), x)
+    assert any(isinstance(s, NativeStep) and len(s.blocks) > 1 for s in plan.steps)
+
+
 def test_many_threads_call_one_executable(rng):
     inputs = [rng.normal(size=(64, 48)) for _ in range(8)]
     weights = rng.normal(size=(48, 32))

@@ -4,8 +4,8 @@
 The function of a kernel is `void kernel(i64* slots, i64* args)`. `slots` holds addresses. `args`
 holds, in this order: the slot of each load, store and temporary row; the length of each merged
 axis; for each load and store its stride, in elements, along each merged axis but the last; for
-each combining store the number of elements of its target; and the range of the first axis that this
-call computes.
+each combining store the range of its target that this call sets to the identity first; and the
+range of the first axis that this call computes.
 
 Row reductions sum blocks of `BLOCK` elements in vector registers, and add the blocks' sums in
 float64 with Neumaier's compensation, so that the error does not grow with the length.
@@ -112,7 +112,10 @@ class _Builder:
         outer = max(0, spec.rank - 1)
         self.load_strides = [[self._argument() for _ in range(outer)] for _ in spec.loads]
         self.store_strides = [[self._argument() for _ in range(outer)] for _ in spec.stores]
-        self.counts = [self._argument() if s.combine else None for s in spec.stores]
+        # The elements of a combining target that this call begins at its identity.
+        self.targets = [
+            (self._argument(), self._argument()) if s.combine else None for s in spec.stores
+        ]
         # The part of the first axis that this call computes.
         self.begin: Any = self._argument() if spec.rank else None
         self.end: Any = self._argument() if spec.rank else None
@@ -125,10 +128,10 @@ class _Builder:
         self.b.ret_void()
 
     def _initialise_targets(self) -> None:
-        for store, pointer, count in zip(self.spec.stores, self.stores, self.counts, strict=True):
-            if count is not None:
+        for store, pointer, part in zip(self.spec.stores, self.stores, self.targets, strict=True):
+            if part is not None:
                 element = memory_type(self.spec.dtype(store.value))
-                with loop(self.b, i64(0), count, i64(1)) as step:
+                with loop(self.b, *part, i64(1)) as step:
                     value = ir.Constant(element, _IDENTITY[store.combine])
                     self.b.store(value, self.b.gep(pointer, [step.index]))
 

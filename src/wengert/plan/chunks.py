@@ -126,9 +126,12 @@ def block(
     args = [*reads, *writes, *rows, *lowered.sizes]
     for strides in (*lowered.load_strides, *lowered.store_strides):
         args += strides
-    args += [
-        n for n, store in zip(lowered.counts, lowered.spec.stores, strict=True) if store.combine
-    ]
+    stores = zip(lowered.spec.stores, lowered.store_strides, lowered.counts, strict=True)
+    for store, strides, count in stores:
+        if store.combine and store.bits[0]:  # a part of its own of a shared target
+            args += [begin * strides[0], end * strides[0]]
+        elif store.combine:
+            args += [0, count]
     return [*args, begin, end] if lowered.spec.rank else args
 
 
