@@ -3,9 +3,11 @@
 
 PYTHON ?= python3
 VENV := .venv
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS ?=
+BENCHMARKS ?=
 
 # BLAS threads of parallel test processes only wait for each other.
 export OPENBLAS_NUM_THREADS ?= 1
@@ -21,7 +23,7 @@ help:
 	@echo "make lint    ruff check and ruff format --check"
 	@echo "make format  apply ruff's fixes and formatting"
 	@echo "make types   mypy --strict"
-	@echo "make bench   install the peers and run every program in benchmarks/"
+	@echo "make bench   install the peers and run every program in benchmarks/ (BENCHMARKS=gelu for some)"
 	@echo "make clean   remove the environment and everything built"
 
 demo: $(VENV)/.installed-train
@@ -48,28 +50,34 @@ format: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-bench
-	@found=0; for program in benchmarks/*.py; do \
-		[ -e "$$program" ] || continue; \
-		found=1; echo "== $$program"; $(BIN)/python "$$program" || exit 1; \
-	done; [ $$found = 1 ] || echo "there is no program in benchmarks/ yet"
+# The peers have an environment of their own: heavy or old, they must not decide what the tests use.
+bench: $(BENCH)/.installed
+	$(BENCH)/bin/python benchmarks/run_all.py $(BENCHMARKS)
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-# One stamp per extra: $(VENV)/.installed-train, -dev, -bench. A stamp is renewed when
-# pyproject.toml is newer; the package itself is installed editable, so its source needs no stamp.
+# One stamp per extra: $(VENV)/.installed-train, -dev. A stamp is renewed when pyproject.toml is
+# newer; the package itself is installed editable, so its source needs no stamp.
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/.created
 	@echo "installing wengert[$*] into $(VENV)"
 	@$(PIP) install --editable ".[$*]"
 	@touch $@
 
-$(VENV)/.created:
+# PyTensor 3.0.7 asks for a numba that asks for an older LLVM than wengert's, and works with the
+# newer one: so it is installed without its requirements, which the extra names.
+$(BENCH)/.installed: pyproject.toml | $(BENCH)/.created
+	@echo "installing wengert[bench] into $(BENCH); a gigabyte or two"
+	@$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install --editable ".[bench]"
+	@$(BENCH)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps pytensor==3.0.7
+	@touch $@
+
+$(VENV)/.created $(BENCH)/.created: %/.created:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "wengert needs Python 3.11 or newer, and '$(PYTHON)' is not." >&2; \
 		echo "Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "'$(PYTHON)' has no venv or ensurepip module, so no environment can be made." >&2; \
 		echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$*/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $*
 	@touch $@

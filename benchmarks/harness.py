@@ -2,8 +2,8 @@
 
 Every contestant's result is checked against the first one's before anything is timed. Each round
 times every contestant once, in an order that changes from round to round, so that a slow moment of
-the machine hits all of them alike. Before each timing a contestant is called once untimed: threads
-of the one before have time to go to sleep, and its own caches are as warm as its user's would be.
+the machine hits all of them alike. Before each timing the threads of the contestant before have
+time to go to sleep, and its own caches and threads are made as warm as its user's would be.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ Timings = dict[str, dict[str, float]]
 #: A call without arguments; or a Timer, whose statement is run in place: for the shortest calls.
 Contestant = Callable[[], Any] | timeit.Timer
 
+#: Seconds before each timing: OpenBLAS's idle threads spin for 2**26 cycles before they sleep.
+_PAUSE = 0.04
+
 _left_out: dict[str, str] = {}
 
 
@@ -69,7 +72,10 @@ def left_out(name: str, reason: str) -> None:
 
 
 def attempt(found: dict[str, Any], name: str, make: Callable[[], Any]) -> None:
-    """Add a contestant; one that can't be made is left out, with the reason."""
+    """Add a contestant; a peer that can't be made is left out, with the reason."""
+    if name.startswith("wengert"):
+        found[name] = make()
+        return
     try:
         found[name] = make()
     except Exception as error:  # noqa: BLE001  peers fail in ways of their own
@@ -117,7 +123,8 @@ def compare(
     for _ in range(rounds):
         shuffle.shuffle(order)
         for name in order:
-            timers[name].timeit(1)
+            time.sleep(_PAUSE)
+            timers[name].timeit(1 + counts[name] // 10)
             samples[name].append(timers[name].timeit(counts[name]) / counts[name])
     return {name: summary(found) for name, found in samples.items()}
 
@@ -222,8 +229,8 @@ def duration(seconds: float) -> str:
 
 def three_digits(number: float) -> str:
     """A number in three significant digits, without an exponent."""
-    if number == 0:
-        return "0"
+    if number == int(number) and abs(number) < 1000:
+        return str(int(number))
     digits = max(0, 2 - int(np.floor(np.log10(abs(number)))))
     return f"{number:.{digits}f}"
 

@@ -17,18 +17,59 @@ from wengert.ops import TABLE
 
 SIZE = 4096
 DOMAINS = {
-    "log": (0.1, 9.0), "log2": (0.1, 9.0), "log10": (0.1, 9.0), "log1p": (-0.9, 9.0),
-    "sqrt": (0.1, 9.0), "arcsin": (-1.0, 1.0), "arccos": (-1.0, 1.0), "arctanh": (-0.99, 0.99),
-    "arccosh": (1.0, 9.0), "power": (0.1, 9.0), "gcd": (1, 99), "lcm": (1, 99),
+    "log": (0.1, 9.0),
+    "log2": (0.1, 9.0),
+    "log10": (0.1, 9.0),
+    "log1p": (-0.9, 9.0),
+    "sqrt": (0.1, 9.0),
+    "arcsin": (-1.0, 1.0),
+    "arccos": (-1.0, 1.0),
+    "arctanh": (-0.99, 0.99),
+    "arccosh": (1.0, 9.0),
+    "power": (0.1, 9.0),
+    "gcd": (1, 99),
+    "lcm": (1, 99),
 }
 #: Memory moves or one instruction each: what is measured is the loop, once, as "positive".
-_TRIVIAL = frozenset({
-    "stop_gradient", "where", "cast", "bitwise_and", "bitwise_or", "bitwise_xor", "invert",
-    "left_shift", "right_shift", "gcd", "lcm", "integer_power", "radians", "degrees",
-    "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or",
-    "logical_xor", "logical_not", "isinf", "isfinite", "signbit", "ceil", "trunc", "rint",
-    "subtract", "negative", "minimum", "fmin", "copysign", "ldexp",
-})
+_TRIVIAL = frozenset(
+    {
+        "stop_gradient",
+        "where",
+        "cast",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "invert",
+        "left_shift",
+        "right_shift",
+        "gcd",
+        "lcm",
+        "integer_power",
+        "radians",
+        "degrees",
+        "not_equal",
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "logical_and",
+        "logical_or",
+        "logical_xor",
+        "logical_not",
+        "isinf",
+        "isfinite",
+        "signbit",
+        "ceil",
+        "trunc",
+        "rint",
+        "subtract",
+        "negative",
+        "minimum",
+        "fmin",
+        "copysign",
+        "ldexp",
+    }
+)
 
 
 def ours(name, operands, result, lanes):
@@ -65,7 +106,8 @@ def contestants(name, dtype):
 
 def main():
     emitted = [
-        name for name, op in TABLE.items()
+        name
+        for name, op in TABLE.items()
         if op.family == "elementwise" and name not in INTERPRETED and name not in _TRIVIAL
     ]
     rows, record = [], {}
@@ -73,23 +115,42 @@ def main():
         for dtype in ("f4", "f8"):
             calls = contestants(name, dtype)
             with np.errstate(all="ignore"):
-                harness.agree({k: [np.asarray(c())] for k, c in calls.items()},
-                              1e-5 if dtype == "f4" else 1e-12)
+                harness.agree(
+                    {k: [np.asarray(c())] for k, c in calls.items()},
+                    1e-5 if dtype == "f4" else 1e-12,
+                )
                 timings = harness.compare(calls, rounds=21, seconds=0.002)
             each = {k: t["median"] / SIZE * 1e9 for k, t in timings.items()}
             best = {k: t["p10"] / SIZE * 1e9 for k, t in timings.items()}
             record[f"{name} {dtype}"] = {"median": each, "p10": best}
-            rows.append([name, f"f{8 * np.dtype(dtype).itemsize}",
-                         *(f"{each[k]:.2f} ({best[k]:.2f})" for k in calls),
-                         f"{best['numpy'] / best['256 bits']:.1f}"])
+            rows.append(
+                [
+                    name,
+                    f"f{8 * np.dtype(dtype).itemsize}",
+                    *(f"{each[k]:.2f} ({best[k]:.2f})" for k in calls),
+                    f"{best['numpy'] / best['256 bits']:.1f}",
+                ]
+            )
     table = (
         "Nanoseconds per element: median (10th percentile). The ratio is of the 10th percentiles,\n"
         "which other programs on the machine disturb least.\n\n"
-        + harness.markdown(["function", "dtype", "numpy", "ours, 256 bits", "ours, 512 bits",
-                            "numpy / ours, 256 bits"], rows)
+        + harness.markdown(
+            [
+                "function",
+                "dtype",
+                "numpy",
+                "ours, 256 bits",
+                "ours, 512 bits",
+                "numpy / ours, 256 bits",
+            ],
+            rows,
+        )
     )
-    harness.write("vector_math", {"versions": harness.versions("scipy", "llvmlite"),
-                                  "nanoseconds": record}, table)
+    harness.write(
+        "vector_math",
+        {"versions": harness.versions("scipy", "llvmlite"), "nanoseconds": record},
+        table,
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,158 @@
+"""What was to be reached, beside what the last results say.
+
+    python benchmarks/reach.py
+
+Reads `results/*.json`; `run_all.py` puts the table at the head of `results/README.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from harness import FLOOR, RESULTS, duration, markdown, three_digits
+
+Timings = dict[str, dict[str, float]]
+
+
+class Aim(NamedTuple):
+    """A number asked for and the number found, which must be at least, or at most, that one."""
+
+    what: str
+    asked: float
+    found: float
+    at_least: bool
+    show: Callable[[float], str]
+
+    @property
+    def met(self) -> bool:
+        return self.found >= self.asked if self.at_least else self.found <= self.asked
+
+
+def _own(timings: Timings) -> float:
+    return min(t["median"] for name, t in timings.items() if name.startswith("wengert"))
+
+
+def _peers(timings: Timings, *but: str) -> dict[str, float]:
+    return {
+        name: t["median"]
+        for name, t in timings.items()
+        if not name.startswith(("wengert", FLOOR)) and name not in but
+    }
+
+
+def times_faster(what: str, asked: float, timings: Timings, *peers: str, but: Any = ()) -> Aim:
+    """How many times as long the best of these peers takes (of all, if none is named)."""
+    chosen = _peers(timings, *but)
+    best = min(chosen, key=lambda name: chosen[name] if not peers or name in peers else 1e9)
+    return Aim(f"{what}: {best} / wengert", asked, chosen[best] / _own(timings), True, three_digits)
+
+
+def _logistic(r: Any) -> Iterator[Aim]:
+    t = r["seconds_per_call"]
+    by_hand, buffer = "Python by hand", "CasADi, raw buffer call"
+    yield times_faster("logistic", 1.5, t, by_hand)
+    if buffer in t:
+        yield times_faster("logistic", 1.0, t, buffer)
+    yield times_faster("logistic, ordinary calls", 10.0, t, but=(by_hand, buffer))
+
+
+def _gelu(r: Any) -> Iterator[Aim]:
+    for (size, t), asked in zip(r["seconds_per_call"].items(), (4.0, 3.0, 4.0), strict=True):
+        yield times_faster(f"GELU, {size}", asked, t)
+
+
+def _norm_cross_entropy(r: Any) -> Iterator[Aim]:
+    yield times_faster("layer norm + cross-entropy", 2.0, r["seconds_per_call"])
+
+
+def _mlp_large(r: Any) -> Iterator[Aim]:
+    yield times_faster("large perceptron", 1.2, r["seconds_per_call"])
+    share = max(r["share_of_products"].values())
+    yield Aim("large perceptron: share of its products' speed", 0.85, share, True, three_digits)
+
+
+def _mlp_small(r: Any) -> Iterator[Aim]:
+    yield times_faster("small perceptron", 3.0, r["seconds_per_call"])
+
+
+def _first_call(r: Any) -> Iterator[Aim]:
+    t = {name: found["median"] for name, found in r["seconds"]["first call"].items()}
+    for peer, cold, warm in (("tf.function", 1.0, None), ("JAX jit", 0.25, 0.08)):
+        if peer not in t:
+            continue
+        yield Aim(
+            f"first call, cold: wengert / {peer}", cold, t["wengert"] / t[peer], False, three_digits
+        )
+        if warm:
+            found = t["wengert, disk cache warm"] / t[peer]
+            yield Aim(f"first call, warm: wengert / {peer}", warm, found, False, three_digits)
+
+
+def _new_size(r: Any) -> Iterator[Aim]:
+    found = r["seconds_per_call"]["wengert"]["median"]
+    yield Aim("new batch size", 5e-3, found, False, duration)
+    yield Aim("new batch size: kernels compiled", 0, r["kernels"]["compiled"], False, three_digits)
+
+
+def _import_time(r: Any) -> Iterator[Aim]:
+    yield Aim("import", 0.06, r["seconds"]["wengert"]["median"], False, duration)
+
+
+def _peak_memory(r: Any) -> Iterator[Aim]:
+    own = min(v["first call"] for name, v in r["bytes"].items() if name.startswith("wengert"))
+    peers = {n: v["first call"] for n, v in r["bytes"].items() if not n.startswith("wengert")}
+    for kind, chosen in (
+        ("the best peer", {n: v for n, v in peers.items() if n != "NumPy by hand"}),
+        ("NumPy by hand", {n: v for n, v in peers.items() if n == "NumPy by hand"}),
+    ):
+        if chosen:
+            best = min(chosen, key=lambda name: chosen[name])
+            yield Aim(
+                f"peak memory: wengert / {kind} ({best})",
+                1.0,
+                own / chosen[best],
+                False,
+                three_digits,
+            )
+
+
+_AIMS = {
+    "logistic": _logistic,
+    "gelu": _gelu,
+    "norm_cross_entropy": _norm_cross_entropy,
+    "mlp_large": _mlp_large,
+    "mlp_small": _mlp_small,
+    "first_call": _first_call,
+    "new_size": _new_size,
+    "import_time": _import_time,
+    "peak_memory": _peak_memory,
+}
+
+
+def aims() -> list[Aim]:
+    """All aims for which there are results."""
+    found: list[Aim] = []
+    for name, rows in _AIMS.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            found += rows(json.loads(path.read_text()))
+    return found
+
+
+def table() -> str:
+    rows = [
+        [
+            aim.what,
+            f"{'at least' if aim.at_least else 'at most'} {aim.show(aim.asked)}",
+            aim.show(aim.found),
+            "yes" if aim.met else "**no**",
+        ]
+        for aim in aims()
+    ]
+    return markdown(["", "asked", "measured", "met"], rows)
+
+
+if __name__ == "__main__":
+    print(table())
