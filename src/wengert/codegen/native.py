@@ -97,14 +97,14 @@ def _gemm(module: ir.Module, name: str, element: Any) -> None:
         return spot
 
     transposed = [place(b.trunc(v, I8), I8) for v in values[4:6]]
-    sizes = [place(b.trunc(v, I32), I32) for v in values[6:12]]
+    sizes = [place(v, I64) for v in values[6:12]]
     m, n, k, lda, ldb, ldc = sizes
     alpha, beta = (
         place(ir.Constant(element, 1.0), element),
         place(ir.Constant(element, 0.0), element),
     )
     pointer = element.as_pointer()
-    integer, char = I32.as_pointer(), I8.as_pointer()
+    integer, char = I64.as_pointer(), I8.as_pointer()
     gemm_type = ir.FunctionType(
         ir.VoidType(),
         [

@@ -19,11 +19,12 @@ from wengert.codegen.loops import temporaries
 from wengert.codegen.threads import worker_count
 from wengert.codegen.walk import WalkSpec
 from wengert.graph import CONSTANT, INPUT, Graph, Type
+from wengert.plan.blas import blas_threads
 from wengert.plan.chunks import split
 from wengert.plan.fusion import REDUCTIONS, Group, fuse
 from wengert.plan.lowering import LoweredGroup, lower
 from wengert.plan.moves import TARGET, Walk, safe_walks, whole_copy
-from wengert.plan.products import as_product, blas_threads, product_blocks
+from wengert.plan.products import as_product, product_blocks
 from wengert.plan.storage import Lifetime, layout
 
 __all__ = ["NativeStep", "NumpyStep", "Plan", "fusible", "make_plan"]

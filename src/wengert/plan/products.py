@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
 import itertools
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from wengert.plan.blas import gemm_address
+
 __all__ = [
     "Product",
     "as_product",
-    "blas_threads",
-    "gemm_address",
     "product_blocks",
 ]
 
@@ -71,19 +68,6 @@ def _size(letters: str, size: dict[str, int]) -> int:
     for c in letters:
         total *= size[c]
     return total
-
-
-@functools.cache
-def gemm_address(dtype: str) -> int:
-    """The address of Fortran's sgemm or dgemm in the BLAS that SciPy brings."""
-    from scipy.linalg import cython_blas
-
-    capsule = cython_blas.__pyx_capi__["sgemm" if dtype == "f4" else "dgemm"]
-    name = ctypes.pythonapi.PyCapsule_GetName
-    name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
-    get = ctypes.pythonapi.PyCapsule_GetPointer
-    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    return int(get(capsule, name(capsule)))
 
 
 #: Floating-point operations of a chunk of a product that is worth a thread.
@@ -148,23 +132,3 @@ def _product_args(
         at_a,
         at_c,
     ]
-
-
-@functools.cache
-def blas_threads() -> tuple[int, int] | None:
-    """The address of the function that sets how many threads SciPy's BLAS uses, and the number it
-    uses now; None where it has no such function: then products are not cut.
-
-    While a plan runs, BLAS computes each product on the thread that asks for it.
-    """
-    import scipy
-
-    folder = Path(scipy.__file__).parent.parent / "scipy.libs"
-    for path in folder.glob("*openblas*"):
-        library = ctypes.CDLL(str(path))
-        for prefix in ("scipy_openblas", "openblas"):
-            if hasattr(library, f"{prefix}_set_num_threads"):
-                setter = getattr(library, f"{prefix}_set_num_threads")
-                count = int(getattr(library, f"{prefix}_get_num_threads")())
-                return ctypes.cast(setter, ctypes.c_void_p).value or 0, count
-    return None
