@@ -218,3 +218,17 @@ def test_a_jvp_whose_tangent_depends_on_an_outer_variable():
 def test_a_pullback_whose_cotangent_depends_on_an_outer_variable():
     f = lambda x: wg.vjp(lambda y: y**3, x)[1](x * x)[0]  # noqa: E731
     assert wg.grad(f)(2.0) == pytest.approx(12 * 2.0**3)
+
+
+def test_an_argument_keeps_the_value_it_had_when_the_inner_function_was_called():
+    # The inner function changes the outer array that it closes over; its own argument is another.
+    def outer(x):
+        y = x * 1.0
+
+        def inner(z):
+            y[0] = 100.0
+            return np.sum(z**3)
+
+        return np.sum(wg.grad(inner)(y))
+
+    np.testing.assert_allclose(wg.grad(outer)(np.array([2.0, 3.0])), [12.0, 18.0])

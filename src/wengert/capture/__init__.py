@@ -10,7 +10,7 @@ from wengert.capture.function import (
 )
 from wengert.capture.recorder import Recorder
 from wengert.capture.trees import flatten, leaf_names, map_tree, unflatten
-from wengert.capture.variable import FUNCTIONS, UFUNCS, Variable, as_variable
+from wengert.capture.variable import FUNCTIONS, UFUNCS, Variable
 from wengert.capture.view import View, view
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "View",
     "argument_names",
     "as_leaf",
-    "as_variable",
     "capture",
     "check_argnums",
     "flatten",

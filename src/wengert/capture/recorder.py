@@ -58,7 +58,8 @@ class Recorder(Tape):
         """Append an input that has a value: an array, or a handle of an enclosing tape."""
         made = self.input(type_, name)
         if isinstance(value, Traced):
-            self.captured[made._index] = value
+            # A handle of its own: the program may rebind the original by assigning into it.
+            self.captured[made._index] = value._tape.handle(value._tape, value._index, value._type)
         else:
             self.bindings[made._index] = value
         return made

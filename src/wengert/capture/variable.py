@@ -23,7 +23,7 @@ from wengert.errors import (
 from wengert.graph import CONSTANT, Traced, Type
 from wengert.ops import TABLE
 
-__all__ = ["FUNCTIONS", "UFUNCS", "UFUNC_METHODS", "Variable", "as_variable"]
+__all__ = ["FUNCTIONS", "UFUNCS", "UFUNC_METHODS", "Variable"]
 
 #: np.ufunc name -> operator; filled from the rule table, see `_ufuncs`.
 UFUNCS: dict[str, Any] = {}
@@ -385,11 +385,6 @@ def raise_to(base: Any, exponent: Any) -> Any:
     if not isinstance(exponent, _NUMBERS):
         return NotImplemented
     return TABLE["power"](base, exponent)
-
-
-def as_variable(value: Any, tape: Any) -> Any:
-    """A handle for an array, a number or a handle."""
-    return value if isinstance(value, Traced) else tape.constant(np.asarray(value))
 
 
 def _apply_unary(op: Any, x: Any) -> Any:

@@ -24,10 +24,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from wengert.errors import ArgumentError, DTypeError, NoValueError, ShapeError
-from wengert.graph import Traced, innermost
+from wengert.graph import innermost
 from wengert.graph.types import Type
 
-__all__ = ["TABLE", "Op", "Unread", "dtype_kind", "type_error"]
+__all__ = ["TABLE", "Op", "Unread", "type_error"]
 
 #: Every operator by its name.
 TABLE: dict[str, Op] = {}
@@ -193,11 +193,6 @@ class Op:
         return list(self.samples(rng, dtype))
 
 
-def dtype_kind(kind: Any) -> Any:
-    """An example value for NumPy's promotion functions from a `promote` kind."""
-    return kind(0) if isinstance(kind, type) else kind
-
-
 def type_error(op: Op, expected: str, types: Sequence[Any], hint: str = "") -> ShapeError:
     """A `ShapeError` in the project's form."""
     shown = ", ".join(f"operand {i} is {t}" for i, t in enumerate(types))
@@ -208,8 +203,3 @@ def dtype_error(op: Op, kinds: Sequence[Any]) -> DTypeError:
     """A `DTypeError` in the project's form."""
     shown = ", ".join(str(np.dtype(k)) for k in kinds)
     return DTypeError(f"{op.name}: is not defined for operands of dtype {shown}")
-
-
-def traced(value: Any) -> bool:
-    """Whether a value is a handle on a tape."""
-    return isinstance(value, Traced)

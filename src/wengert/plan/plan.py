@@ -121,7 +121,6 @@ class _Planner:
         self.bytes: list[int] = []
         self.steps: list[NativeStep | NumpyStep] = []
         self.constants: dict[int, Any] = {}
-        self.temporary: set[int] = set()
 
     def _new_slot(self, type_: Type | None, size: int) -> int:
         self.types.append(type_)

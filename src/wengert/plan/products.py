@@ -17,7 +17,7 @@ __all__ = [
 
 
 class Product(NamedTuple):
-    """The numbers of a matrix product C = A B in C order, `count` times.
+    """The numbers of a matrix product C = A B in C order, `repeats` times.
 
     first, second : which operand is A and which is B; repeats : how many products
     transposed : whether A and B lie in memory transposed
