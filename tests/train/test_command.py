@@ -1,7 +1,6 @@
 """`wengert train`, as a user runs it: what it prints, writes and refuses."""
 
 import re
-import time
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ def run(capsys, *arguments):
 
 def test_digits_reach_97_percent(capsys, tmp_path):
     plot = tmp_path / "digits.png"
-    start = time.perf_counter()
     status, out, err = run(capsys, "digits", "--plot", plot)
     assert status == 0
     lines = out.splitlines()
@@ -32,8 +30,6 @@ def test_digits_reach_97_percent(capsys, tmp_path):
     assert float(re.fullmatch(r"test accuracy: (\d+\.\d) %", lines[-1])[1]) >= 97.0
     assert "training: 100%" in err, "a progress bar"
     assert plot.read_bytes().startswith(b"\x89PNG")
-    # no timing, but a hang or a slip into minutes is a failure
-    assert time.perf_counter() - start < 60
 
 
 QUICK = ("--epochs", 2, "--hidden", "12,8", "--batch", 64, "--learning-rate", 0.01)
