@@ -202,6 +202,12 @@ def assign_slice(x):
     return np.sum(a)
 
 
+def assign_element_of_variable(x):
+    a = np.zeros(3)
+    a[0] = (x * np.ones(2))[0]
+    return np.sum(a)
+
+
 def add_in_place(x):
     a = np.zeros(3)
     a += x
@@ -214,19 +220,14 @@ def out_argument(x):
     return a * x
 
 
-@pytest.mark.parametrize("f", [assign_element, assign_slice, add_in_place, out_argument])
+WRITING = [assign_element, assign_element_of_variable, assign_slice, add_in_place, out_argument]
+
+
+@pytest.mark.parametrize("f", WRITING)
 def test_writing_a_variable_into_a_numpy_array_is_a_clear_error(f):
-    with pytest.raises((ConversionError, TypeError, ValueError)) as caught:
+    with pytest.raises(ConversionError, match="NumPy array") as caught:
         wg.grad(f)(2.0)
-    errors_ = []
-    error = caught.value
-    while error is not None:
-        errors_.append(error)
-        error = error.__cause__ or error.__context__
-    found = [e for e in errors_ if isinstance(e, ConversionError)]
-    assert found, errors_
-    assert "NumPy array" in str(found[0])
-    line = int(re.search(rf"{HERE}:(\d+)", str(found[0])).group(1))
+    line = int(re.search(rf"{HERE}:(\d+)", str(caught.value)).group(1))
     assert 0 < line - f.__code__.co_firstlineno <= 3
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from wengert.capture.recorder import Recorder
 from wengert.capture.trees import flatten, leaf_names, unflatten
 from wengert.capture.weak import PythonNumber
-from wengert.errors import ArgumentError, DTypeError
+from wengert.errors import ArgumentError, ConversionError, DTypeError
 from wengert.graph import Graph, Traced, Type, current_tape, recording, type_of
 
 __all__ = ["Captured", "argument_names", "as_leaf", "capture", "check_argnums", "function_name"]
@@ -158,7 +158,13 @@ def capture(
         structures.append(structure)
         call[position] = unflatten(structure, handles)
     with recording(recorder):
-        result = f(*call, **kwargs)
+        try:
+            result = f(*call, **kwargs)
+        except ValueError as error:
+            # NumPy covers what `y[0] = x` raises with "setting an array element with a sequence".
+            if isinstance(error.__cause__, ConversionError):
+                raise error.__cause__.with_traceback(error.__traceback__) from None
+            raise
         aux_tree = None
         if has_aux:
             if not isinstance(result, tuple) or len(result) != 2:
