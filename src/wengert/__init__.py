@@ -9,6 +9,7 @@ from wengert import errors
 from wengert.api import (
     Graph,
     check_grads,
+    checkpoint,
     compile,
     cond,
     custom_jvp,
@@ -18,6 +19,7 @@ from wengert.api import (
     grad,
     hessian,
     hvp,
+    invertible,
     jacobian,
     jvp,
     linearize,
@@ -36,6 +38,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Graph",
     "check_grads",
+    "checkpoint",
     "compile",
     "cond",
     "custom_jvp",
@@ -46,6 +49,7 @@ __all__ = [
     "grad",
     "hessian",
     "hvp",
+    "invertible",
     "jacobian",
     "jvp",
     "linearize",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wengert.check import check_grads
 from wengert.graph import Graph
 from wengert.transform import (
+    checkpoint,
     cond,
     custom_jvp,
     custom_vjp,
@@ -16,6 +17,7 @@ from wengert.transform import (
     grad,
     hessian,
     hvp,
+    invertible,
     jacobian,
     jvp,
     linearize,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Graph",
     "check_grads",
+    "checkpoint",
     "compile",
     "cond",
     "custom_jvp",
@@ -46,6 +49,7 @@ __all__ = [
     "grad",
     "hessian",
     "hvp",
+    "invertible",
     "jacobian",
     "jvp",
     "linearize",

@@ -79,6 +79,9 @@ class Op:
     #: The form of `evaluate` that writes into its first operand, for operators that replace a part
     #: of it; the interpreter uses it when nothing else refers to that array.
     in_place: Callable[..., Any] | None = None
+    #: Whether the reverse sweep gets its operands back from its results: such an operator has
+    #: `recovering_pullback(ys, xs, cotangent, needed, params)` in place of `pullback`.
+    recovers = False
 
     def __init__(
         self,

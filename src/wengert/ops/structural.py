@@ -240,3 +240,26 @@ def _pad_transpose(k: int, ct: Any, x: Any, widths: tuple[tuple[int, int], ...])
 )
 def pad(x: Any, *, widths: tuple[tuple[int, int], ...]) -> Any:
     """The array surrounded by zeros: `widths` holds (before, after) per axis."""
+
+
+# ---------------------------------------------------------------- order
+
+
+def _after_batch(args: Any, batched: Any, size: int) -> Any:
+    x, y = args
+    return after(x if batched[0] else broadcast_to(x, shape=(size, *x._type.shape)), y)
+
+
+@linear(
+    linear_in=((0,),),
+    symbol="after",
+    latex=r"{0}",
+    value=lambda x, y: x,
+    type=lambda op, x, y: x,
+    transpose=lambda k, ct, x, y: ct if k == 0 else None,
+    batch=_after_batch,
+    samples=lambda rng, dtype: [((draw(rng, dtype, 2, 3), draw(rng, dtype, 4)), {})],
+)
+def after(x: Any, y: Any) -> Any:
+    """`x` itself, to be read only when `y` has been computed: what is computed from it can't be
+    taken for the same computation done before."""

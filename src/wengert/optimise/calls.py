@@ -1,7 +1,9 @@
 """Graphs inside entries: calls are replaced by the function's entries, other bodies are optimised.
 
 A function with a custom derivative is called by an entry; once derivatives have been taken, only
-the function matters. Loops and branches keep their bodies as parameters.
+the function matters. What a checkpoint computes again is computed after the cotangent that it is
+computed for (the operator `after`), or it would be found to be the same as before. Loops and
+branches keep their bodies as parameters.
 """
 
 from __future__ import annotations
@@ -13,14 +15,22 @@ from wengert.graph import CONSTANT, INPUT, Graph
 from wengert.ops import TABLE
 from wengert.optimise.record import Record
 from wengert.transform.custom import custom_jvp_call, custom_vjp_call
+from wengert.transform.memory.calls import checkpoint_call
+from wengert.transform.memory.invertible import invertible_call
 
 __all__ = ["has_calls", "inline_calls", "optimise_bodies"]
 
-_CALLS = (custom_jvp_call, custom_vjp_call)
+#: The operators that call a graph, and which parameter holds it.
+_CALLS = {
+    custom_jvp_call: "function",
+    custom_vjp_call: "function",
+    checkpoint_call: "body",
+    invertible_call: "body",
+}
 
 
 def has_calls(graph: Graph) -> bool:
-    """Whether an entry calls a function with a custom derivative."""
+    """Whether an entry calls a graph."""
     return any(entry[0] in _CALLS for entry in graph.entries)
 
 
@@ -58,10 +68,13 @@ def _one_level(
     for i, (op, operands, params, type_) in enumerate(graph.entries):
         line = graph.lines.get(i, "")
         if op in _CALLS:
-            function = dict(params)["function"]
+            function = dict(params)[_CALLS[op]]
             own: list[int] = [-1] * len(function.entries)
-            for k, given in zip(function.inputs, operands, strict=True):
-                own[k] = where[given]
+            given = [where[k] for k in operands]
+            if dict(params).get("delayed") and dict(params)["linear"]:
+                given = _delayed(given, dict(params)["linear"], entries, append, line)
+            for k, value in zip(function.inputs, given, strict=True):
+                own[k] = value
             for j, (op2, operands2, params2, type2) in enumerate(function.entries):
                 if op2 is INPUT:
                     continue
@@ -74,7 +87,9 @@ def _one_level(
                 Record(
                     stage,
                     "inline",
-                    "derivatives have been taken",
+                    "derivatives have been taken"
+                    if _CALLS[op] == "function"
+                    else "what is computed again has its place in the order",
                     "floats",
                     "kept",
                     line,
@@ -100,6 +115,24 @@ def _one_level(
         names,
     )
     return made, origins
+
+
+def _delayed(
+    given: list[int],
+    linear: tuple[int, ...],
+    entries: list[Any],
+    append: Callable[[Any, int, str], int],
+    line: str,
+) -> list[int]:
+    """The operands of a call, those that are no cotangents to be read after the last of these."""
+    last = max(given[k] for k in linear)
+    found = []
+    for k, value in enumerate(given):
+        if k not in linear and entries[value][0] is not CONSTANT:
+            type_ = entries[value][3]
+            value = append((TABLE["after"], (value, last), (), type_), -1, line)
+        found.append(value)
+    return found
 
 
 def optimise_bodies(

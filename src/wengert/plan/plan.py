@@ -194,7 +194,7 @@ class _Planner:
 
     def _alone(self, i: int) -> None:
         op, operands, params, type_ = self.graph.entries[i]
-        if op.name == "reshape":  # the same memory under another shape
+        if op.name in ("reshape", "after"):  # the same memory, under another shape or later
             self.slot[i] = self._slot_for(operands[0])
             return
         reads = [self._slot_for(k) for k in operands]

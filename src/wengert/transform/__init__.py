@@ -4,10 +4,12 @@ from wengert.transform.control import cond, fori_loop, scan, while_loop
 from wengert.transform.custom import custom_jvp, custom_vjp, stop_gradient
 from wengert.transform.gradient import grad, jvp, linearize, value_and_grad, vjp
 from wengert.transform.jacobian import hessian, hvp, jacobian
+from wengert.transform.memory import checkpoint, invertible
 from wengert.transform.trace import trace
 from wengert.transform.vmap import vmap
 
 __all__ = [
+    "checkpoint",
     "cond",
     "custom_jvp",
     "custom_vjp",
@@ -15,6 +17,7 @@ __all__ = [
     "grad",
     "hessian",
     "hvp",
+    "invertible",
     "jacobian",
     "jvp",
     "linearize",

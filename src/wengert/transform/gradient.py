@@ -16,6 +16,7 @@ from wengert.capture import Captured, capture, check_argnums, flatten, function_
 from wengert.capture.function import as_leaf
 from wengert.errors import ArgumentError, DTypeError, ShapeError
 from wengert.graph import Traced, type_of
+from wengert.transform.examples import for_each_example
 from wengert.transform.graphs import (
     Split,
     jvp_graph,
@@ -38,7 +39,11 @@ def split(leaves: Sequence[Any], captured: Captured) -> list[Any]:
 
 
 def value_and_grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    per_example: bool = False,
 ) -> Callable[..., Any]:
     """A function that returns the value of `f` and its gradient, in two sweeps.
 
@@ -47,6 +52,9 @@ def value_and_grad(
     f : function of arrays, numbers or trees of them, returning a float scalar (with `has_aux`: a
         pair of it and any data)
     argnums : the positional argument, or arguments, to differentiate by; their leaves must be float
+    per_example : one value and gradient for each example of a batch, without a loop: every leaf of
+        the other positional arguments counts the examples along its first axis, and so does every
+        leaf of the result; arguments in `argnums` and keyword arguments are shared
 
     Returns
     -------
@@ -85,7 +93,7 @@ def value_and_grad(
         trees = split(results[outputs:], captured)
         return value, trees[0] if isinstance(argnums, (int, np.integer)) else tuple(trees)
 
-    return derived
+    return for_each_example(derived, f, argnums, "grad") if per_example else derived
 
 
 def _check_scalar(captured: Captured, f: Any) -> None:
@@ -106,7 +114,11 @@ def _check_scalar(captured: Captured, f: Any) -> None:
 
 
 def grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+    f: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    *,
+    per_example: bool = False,
 ) -> Callable[..., Any]:
     """A function that returns the gradient of `f`, by reverse mode.
 
@@ -117,8 +129,10 @@ def grad(
     >>> import numpy as np, wengert as wg
     >>> print(wg.grad(lambda x: np.sum(np.sin(x)))(np.array([0.0, np.pi])))
     [ 1. -1.]
+    >>> print(wg.grad(lambda w, x: (w * x) ** 2, per_example=True)(1.0, np.array([1.0, 2.0])))
+    [2. 8.]
     """
-    both = value_and_grad(f, argnums, has_aux)
+    both = value_and_grad(f, argnums, has_aux, per_example=per_example)
 
     @functools.wraps(f, assigned=("__name__", "__doc__", "__module__"))
     def derived(*args: Any, **kwargs: Any) -> Any:

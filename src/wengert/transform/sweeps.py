@@ -66,7 +66,7 @@ def _check(op: Any, value: Any, type_: Any, what: str) -> None:
 
 def reverse_sweep(
     entries: Sequence[Entry],
-    env: Sequence[Any],
+    env: list[Any],
     active: Sequence[bool],
     contributions: dict[int, list[Any]],
     wanted: Iterable[int],
@@ -75,12 +75,14 @@ def reverse_sweep(
 
     Parameters
     ----------
-    env : the value of each entry, where the rules may read it; `Unread` for linear ones
+    env : the value of each entry, where the rules may read it; `Unread` for linear ones. Values
+        that an operator recovers take the place of those that were kept.
     active : which entries depend on the wanted inputs
     contributions : cotangents seeded at outputs, by entry; emptied
     """
     wanted = set(wanted)
     found: dict[int, Any] = {}
+    recovered: dict[tuple[int, int], Any] = {}
     for i in range(len(entries) - 1, -1, -1):
         given = contributions.pop(i, None)
         if given is None:
@@ -93,13 +95,36 @@ def reverse_sweep(
             continue
         needed = [active[k] for k in operands]
         xs = [env[k] for k in operands]
-        results = _pullback(op, env[i], xs, cotangent, needed, dict(params))
+        if op.recovers:
+            ys = [recovered.get((i, n)) for n in range(len(type_))]
+            ys = [TABLE["project"](env[i], number=n) if y is None else y for n, y in enumerate(ys)]
+            results, values = op.recovering_pullback(ys, xs, cotangent, needed, dict(params))
+            _recover(entries, operands, values, env, recovered)
+        else:
+            results = _pullback(op, env[i], xs, cotangent, needed, dict(params))
         for k, result in zip(operands, results, strict=True):
             if result is not None and active[k]:
                 if not isinstance(result, Component):
                     _check(op, result, entries[k][3], "cotangent")
                 contributions.setdefault(k, []).append(result)
     return found
+
+
+def _recover(
+    entries: Sequence[Entry],
+    operands: Sequence[int],
+    values: Sequence[Any],
+    env: list[Any],
+    recovered: dict[tuple[int, int], Any],
+) -> None:
+    """Let the rest of the sweep read the recovered values of the first operands."""
+    for k, value in zip(operands, values, strict=False):
+        op, parents, params, _ = entries[k]
+        if op is INPUT or op is CONSTANT or isinstance(env[k], Unread):
+            continue
+        env[k] = value
+        if op is TABLE["project"]:
+            recovered[parents[0], dict(params)["number"]] = value
 
 
 def _combine(given: list[Any], type_: Any) -> Any:

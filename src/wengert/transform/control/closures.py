@@ -32,6 +32,7 @@ __all__ = [
     "closed",
     "described",
     "fitted",
+    "keep_copies",
     "leaves_of",
     "promoted",
     "shown",
@@ -135,12 +136,16 @@ def closed(
     extras = [k for k in range(count, len(live)) if live[k]]
     graph = rearranged(captured.graph, [*range(count), *extras])
     values = [captured.arguments[k] for k in extras]
+    keep_copies(values)
+    return Closure(graph, values, seen["structure"], seen["names"], seen["numbers"])
+
+
+def keep_copies(values: Sequence[Any]) -> None:
+    """Mark a tape's own copies of constants as unchanging: nobody else will change them, and they
+    need not be copied again by the enclosing tape."""
     for value in values:
-        # The tape's own copy of a constant: nobody else will change it, and it need not be copied
-        # again by the enclosing tape.
         if isinstance(value, np.ndarray) and value.base is None and value.flags.owndata:
             value.flags.writeable = False
-    return Closure(graph, values, seen["structure"], seen["names"], seen["numbers"])
 
 
 def as_leaf_or_number(x: Any, f: Any, purpose: str) -> Any:
