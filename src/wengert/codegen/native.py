@@ -1,5 +1,7 @@
 """The native runtime: the loop that runs a plan, and matrix products through BLAS.
 
+Loops and branches are in `control`, the pool of threads in `threads`, the entry in `pycall`.
+
 All functions have the signature of a kernel, `void f(i64* slots, i64* args)`, except `run_steps`.
 """
 
@@ -9,6 +11,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from wengert.codegen.control import build_control
 from wengert.codegen.pycall import build_entry
 from wengert.codegen.threads import build_threads
 
@@ -27,7 +30,8 @@ def build_runtime(module: ir.Module) -> list[str]:
     _call_with_int(module)
     _gemm(module, "gemm_f32", ir.FloatType())
     _gemm(module, "gemm_f64", ir.DoubleType())
-    return ["run_steps", "call_with_int", "gemm_f32", "gemm_f64", build_entry(module), *threads]
+    own = ["run_steps", "call_with_int", "gemm_f32", "gemm_f64"]
+    return [*own, *build_control(module), build_entry(module), *threads]
 
 
 def _constant(value: int) -> Any:

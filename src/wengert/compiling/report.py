@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from wengert.compiling.entry import Entry
@@ -82,12 +83,9 @@ class Report:
     def _steps(self) -> list[str]:
         lines = []
         for number, step in enumerate(self.steps):
-            where = f"; {step.origin}" if step.kind == "kernel" else ""
-            lines.append(f"[{number}] {step.what}: {step.cost}{where}")
-            if len(step.operators) > 1:
-                lines.append(f"      fuses {', '.join(step.operators)}")
-            if step.lines:
-                lines.append(f"      from {', '.join(step.lines)}")
+            lines += [
+                f"[{number}] {text}" if k == 0 else text for k, text in enumerate(_told(step))
+            ]
         for output, k in self.donated:
             lines.append(f"result {output} is written into the memory of input {k}")
         return [*lines, f"all: {self.cost}"]
@@ -104,7 +102,7 @@ class Report:
         return [f"{quantity(n) + 'B':>9}  {what}" for n, what in rows]
 
     def _time(self) -> list[str]:
-        kernels = [s.origin for s in self.steps if s.kind == "kernel"]
+        kernels = [s.origin for s in _all(self.steps) if s.kind == "kernel"]
         counts = ", ".join(f"{kernels.count(o)} from {o}" for o in dict.fromkeys(kernels))
         lines = [f"{1e3 * s:9.2f} ms  {stage}" for stage, s in self.seconds.items()]
         return [*lines, f"kernels: {counts or 'none'}"]
@@ -116,15 +114,15 @@ class Report:
         from wengert.codegen.engine import kernel_assembly, kernel_text
 
         if step is not None and not (
-            0 <= step < len(self.steps) and self.steps[step].spec is not None
+            0 <= step < len(self.steps) and _specs(self.steps[step : step + 1])
         ):
-            kernels = [n for n, s in enumerate(self.steps) if s.spec is not None]
+            kernels = [n for n, s in enumerate(self.steps) if _specs([s])]
             raise ArgumentError(
                 f"report of {self.name}: step {step} is not a generated kernel",
                 hint=f"kernels are the steps {kernels}",
             )
         chosen = self.steps if step is None else [self.steps[step]]
-        specs = dict.fromkeys(s.spec for s in chosen if s.spec is not None)
+        specs = _specs(chosen)
         return "\n".join((kernel_assembly if assembly else kernel_text)(spec) for spec in specs)
 
     def to_svg(self, path: str | os.PathLike[str] | None = None, *, before: bool = False) -> str:
@@ -158,6 +156,32 @@ class Report:
     def of(cls, name: str, entry: Entry) -> Report:
         """The report of an entry, which is planned and compiled if it was not yet."""
         return cls(name, entry)
+
+
+def _all(steps: Iterable[StepReport]) -> Iterator[StepReport]:
+    """The steps, and those of the bodies of loops and branches, each after its own."""
+    stack = list(steps)[::-1]
+    while stack:
+        step = stack.pop()
+        yield step
+        stack += step.inner[::-1]
+
+
+def _specs(steps: Iterable[StepReport]) -> list[Any]:
+    return list(dict.fromkeys(s.spec for s in _all(steps) if s.spec is not None))
+
+
+def _told(step: StepReport, indent: str = "") -> list[str]:
+    """The lines about a step, the steps inside it further in."""
+    where = f"; {step.origin}" if step.kind == "kernel" else ""
+    lines = [f"{indent}{step.what}: {step.cost}{where}"]
+    if len(step.operators) > 1:
+        lines.append(f"{indent}      fuses {', '.join(step.operators)}")
+    if step.lines:
+        lines.append(f"{indent}      from {', '.join(step.lines)}")
+    for inner in step.inner:
+        lines += _told(inner, indent + "      ")
+    return lines
 
 
 def _written(text: str, path: str | os.PathLike[str] | None) -> str:

@@ -121,7 +121,8 @@ def _flops(op: Any, types: tuple[Any, ...], params: Any, result: Any) -> int:
         return _sizes(result) * (1 if op.name in _SIMPLE else _FUNCTION)
     bodies = [value for value in known.values() if isinstance(value, Graph)]
     if bodies:
-        return sum(graph_cost(body).flops for body in bodies)
+        # A `while_loop` counts as one step: how many it takes is not known.
+        return sum(graph_cost(body).flops for body in bodies) * int(known.get("length", 1))
     # Reductions, scans and scatters touch each element once; dense linear algebra takes a
     # multiple of its operand's size that grows with the last axis.
     largest = max([_sizes(t) for t in types], default=_sizes(result))

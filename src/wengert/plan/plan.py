@@ -21,6 +21,7 @@ from wengert.codegen.walk import WalkSpec
 from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.plan.blas import blas_threads
 from wengert.plan.chunks import split
+from wengert.plan.control import CONTROL, ControlStep, lower_control
 from wengert.plan.fusion import REDUCTIONS, Group, fuse
 from wengert.plan.lowering import LoweredGroup, lower
 from wengert.plan.moves import TARGET, Walk, safe_walks, whole_copy
@@ -37,6 +38,7 @@ class NativeStep:
     blocks : the arguments of each chunk
     work : element operations beyond those of moving the operands, roughly
     reads, writes : slots; `what` is for reports
+    control : what a step that runs other plans is given
     """
 
     blocks: list[list[int]]
@@ -48,6 +50,12 @@ class NativeStep:
     work: int = 0
     runtime: str = ""
     origin: str = "runtime"
+    control: ControlStep | None = None
+
+    def multiplies(self) -> bool:
+        """Whether it calls BLAS."""
+        inner = [] if self.control is None else [s for p in self.control.inner for s in p.steps]
+        return self.runtime.startswith("gemm") or any(s.multiplies() for s in inner)
 
 
 @dataclass
@@ -68,6 +76,7 @@ class Plan:
     types : type of each slot; None for temporary rows
     inputs, outputs : slots; constants : slot -> array
     offsets : slot -> offset in the arena of `arena_bytes` bytes
+    work : operations of a call, roughly
     is_long : whether a call takes so long that other Python threads should run meanwhile
     segments : for native steps (address of the table, count), for NumPy's the step
     """
@@ -81,6 +90,7 @@ class Plan:
     offsets: dict[int, int]
     arena_bytes: int
     unshared_bytes: int
+    work: int = 0
     is_long: bool = False
     segments: list[Any] = field(default_factory=list)
     tables: list[Any] = field(default_factory=list)
@@ -114,9 +124,12 @@ def _product_threads() -> int:
 
 
 class _Planner:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, is_body: bool = False) -> None:
         self.graph = graph
+        self.is_body = is_body
         self.slot: dict[int, int] = {}
+        #: The slots of the results of an entry that has several.
+        self.parts: dict[int, list[int]] = {}
         self.types: list[Type | None] = []
         self.bytes: list[int] = []
         self.steps: list[NativeStep | NumpyStep] = []
@@ -153,7 +166,8 @@ class _Planner:
             else:
                 self._alone(group.members[0])
         outputs = self._outputs(set(inputs))
-        self._quiet_blas()
+        if not self.is_body:
+            self._quiet_blas()
         return self._finish(inputs, outputs)
 
     def _needed_outside(self, groups: list[Group]) -> set[int]:
@@ -197,7 +211,15 @@ class _Planner:
         if op.name in ("reshape", "after"):  # the same memory, under another shape or later
             self.slot[i] = self._slot_for(operands[0])
             return
+        if op.name == "project" and operands[0] in self.parts:
+            self.slot[i] = self.parts[operands[0]][dict(params)["number"]]
+            return
         reads = [self._slot_for(k) for k in operands]
+        if op.name == "bundle":
+            self.parts[i] = reads
+            return
+        if op.name in CONTROL and self._control(i, reads):
+            return
         write = self._slot_for(i)
         if op.name == "contract" and type_.dtype.str[1:] in ("f4", "f8"):
             shapes = [self.graph.entries[k][3].shape for k in operands]
@@ -226,6 +248,25 @@ class _Planner:
         self.steps.append(
             NumpyStep(_numpy_function(op, params, types), reads, [write], f"NumPy {op.name}", [i])
         )
+
+    def _control(self, i: int, reads: list[int]) -> bool:
+        """A step that runs other plans, if native code can run them."""
+        op, _, params, types = self.graph.entries[i]
+        writes = [self._new_slot(t, t.size * t.dtype.itemsize) for t in types]
+        frame = self._new_slot(None, 0)
+        found = lower_control(op, dict(params), reads, writes, frame, _plan_body)
+        if found is None:
+            return False
+        self.parts[i] = writes
+        self.bytes[frame] = found.frame_bytes
+        runs = f" of {found.runs} steps" if op.name == "scan" else ""
+        step = NativeStep([found.args], reads, [*writes, frame], f"{op.name}{runs}", [i])
+        step.runtime, step.control = found.runtime, found
+        # How often a `while_loop` runs is not known: other threads may run meanwhile.
+        inner = sum(p.work for p in found.inner)
+        step.work = _LONG + 1 if op.name == "while_loop" else found.runs * inner
+        self.steps.append(step)
+        return True
 
     def _walks(
         self, found: Sequence[Walk], reads: list[int], write: int, what: str, i: int
@@ -262,7 +303,7 @@ class _Planner:
         products = [
             k
             for k, step in enumerate(self.steps)
-            if isinstance(step, NativeStep) and step.runtime.startswith("gemm")
+            if isinstance(step, NativeStep) and step.multiplies()
         ]
         found = blas_threads() if products else None
         if found is None or found[1] == 1:
@@ -304,7 +345,8 @@ class _Planner:
             total,
             sum(x.bytes for x in lifetimes),
         )
-        plan.is_long = sum(self._work(step) for step in self.steps) > _LONG
+        plan.work = sum(self._work(step) for step in self.steps)
+        plan.is_long = plan.work > _LONG
         _link(plan)
         return plan
 
@@ -359,6 +401,10 @@ def _end_segment(plan: Plan, run: list[tuple[int, int, int]]) -> None:
         plan.tables.append(table)
         plan.segments.append((table.ctypes.data, len(run)))
         run.clear()
+
+
+def _plan_body(graph: Graph) -> Plan:
+    return _Planner(graph, is_body=True).plan()
 
 
 def make_plan(graph: Graph) -> Plan:

@@ -20,7 +20,8 @@ __all__ = ["Memory", "StepReport", "memory_of", "step_reports"]
 class StepReport(NamedTuple):
     """One step of a plan.
 
-    kind : "kernel" (a fused loop nest), "product" (BLAS), "runtime" or "NumPy"
+    kind : "kernel" (a fused loop nest), "product" (BLAS), "control" (a loop or branch), "runtime"
+        or "NumPy"
     what : in words
     entries : the entries of the optimised graph that it computes
     operators : their operators, in order
@@ -29,6 +30,7 @@ class StepReport(NamedTuple):
     chunks : how many parts may run in parallel
     origin : where a kernel came from: "memory", "disk" or "llvm"
     spec : the structure of a kernel, or None
+    inner : for a loop or branch, the steps of its bodies; their entries are those of the bodies
     """
 
     kind: str
@@ -40,6 +42,7 @@ class StepReport(NamedTuple):
     chunks: int
     origin: str
     spec: Any
+    inner: tuple[StepReport, ...] = ()
 
 
 class Memory(NamedTuple):
@@ -78,8 +81,11 @@ def _report(plan: Plan, step: NativeStep | NumpyStep) -> StepReport:
     slots = [plan.types[s] for s in (*dict.fromkeys(step.reads), *dict.fromkeys(step.writes))]
     moved = sum(_bytes(t) for t in slots if t is not None)
     chunks, origin, spec = 1, "", None
+    inner: list[StepReport] = []
     if isinstance(step, NativeStep):
         chunks, origin, spec = len(step.blocks), step.origin, step.spec
+        if step.control is not None:
+            inner = [found for body in step.control.inner for found in step_reports(body)]
     return StepReport(
         _kind(step),
         step.what,
@@ -90,6 +96,7 @@ def _report(plan: Plan, step: NativeStep | NumpyStep) -> StepReport:
         chunks,
         origin,
         spec,
+        tuple(inner),
     )
 
 
@@ -98,6 +105,8 @@ def _kind(step: NativeStep | NumpyStep) -> str:
         return "NumPy"
     if step.spec is not None:
         return "kernel"
+    if step.control is not None:
+        return "control"
     return "product" if step.runtime.startswith("gemm") else "runtime"
 
 

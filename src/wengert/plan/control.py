@@ -1,0 +1,229 @@
+"""Loops and branches as steps of a plan: their bodies are plans of their own.
+
+A body is planned once, like any graph. Its slots and its arena lie in a *frame*, a slot of the plan
+around it, so that calls from several threads don't meet. Elements and stacked results are looked at
+in place, step by step; carries alternate between two buffers. A body that needs NumPy can't run in
+native code: then the interpreter runs the whole entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wengert.codegen.control import CARRY, SOURCES
+from wengert.graph import Graph, Type
+from wengert.plan.storage import ALIGNMENT
+
+__all__ = ["CONTROL", "ControlStep", "lower_control"]
+
+_FRAME, _ADDRESS, _OUTER = SOURCES["frame"], SOURCES["address"], SOURCES["outer"]
+
+
+@dataclass
+class ControlStep:
+    """What a step of control flow is given.
+
+    runtime : the function of the runtime that runs it
+    args : its arguments; `FRAME` stands for the slot of the frame, which the caller chooses
+    frame_bytes : the size of the frame
+    inner : the plans that it runs
+    runs : how often each of them runs, where that is known
+    kept : arrays whose addresses are in `args`
+    """
+
+    runtime: str
+    args: list[int]
+    frame_bytes: int
+    inner: list[Any]
+    runs: int = 1
+    kept: list[Any] = field(default_factory=list)
+
+
+class _Frame:
+    """The memory of one inner plan: a table of slots, its arena, and room for carries."""
+
+    def __init__(self, plan: Any, begin: int = 0) -> None:
+        self.plan = plan
+        self.begin = begin
+        self.bytes = _aligned(8 * max(1, len(plan.types)))
+        self.rows: list[tuple[int, int, int]] = []
+        for slot, offset in plan.offsets.items():
+            self.rows.append((slot, _FRAME, self.bytes + offset))
+        self.bytes += _aligned(plan.arena_bytes)
+        for slot, value in plan.constants.items():
+            self.rows.append((slot, _ADDRESS, value.ctypes.data))
+
+    def room(self, size: int) -> int:
+        """Where in the frame `size` further bytes begin."""
+        begin = self.bytes
+        self.bytes += _aligned(size)
+        return begin
+
+    def outer(self, inner: int, slot: int) -> None:
+        """The inner slot is a slot of the plan around."""
+        self.rows.append((inner, _OUTER, slot))
+
+    def words(self, step: ControlStep) -> list[int]:
+        """Steps and their number, and the rows: what the runtime wants to know of a plan."""
+        steps, count = self.plan.segments[0] if self.plan.segments else (0, 0)
+        return [steps, count, *_rows(step, self.rows)]
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _rows(step: ControlStep, rows: Sequence[Sequence[int]]) -> list[int]:
+    table = np.array(rows or [(0,)], np.int64)
+    step.kept.append(table)
+    return [len(rows), table.ctypes.data]
+
+
+def _bytes(type_: Type) -> int:
+    return type_.size * type_.dtype.itemsize
+
+
+class _Lowering:
+    """What lowering an entry needs: how to plan a body, and the slots around it."""
+
+    def __init__(
+        self,
+        make: Callable[[Graph], Any],
+        params: dict[str, Any],
+        reads: Sequence[int],
+        writes: Sequence[int],
+        frame: int,
+    ) -> None:
+        self.make = make
+        self.params = params
+        self.reads = reads
+        self.writes = writes
+        self.frame = frame
+
+    def native(self, *graphs: Graph) -> list[Any] | None:
+        """The plans of these graphs, or None if one of them needs NumPy."""
+        plans = [self.make(graph) for graph in graphs]
+        native = all(
+            len(p.segments) == 0 or (len(p.segments) == 1 and isinstance(p.segments[0], tuple))
+            for p in plans
+        )
+        return plans if native else None
+
+
+def _carry(frame: _Frame, type_: Type, **slots: int) -> list[int]:
+    words = {"condition": 0, "bytes": _bytes(type_), "spare": frame.room(_bytes(type_)), **slots}
+    return [words[name] for name in CARRY]
+
+
+def _scan(the: _Lowering) -> ControlStep | None:
+    body, length = the.params["body"], the.params["length"]
+    consts, carries = the.params["consts"], the.params["carries"]
+    plans = the.native(body)
+    if plans is None:
+        return None
+    (plan,) = plans
+    frame = _Frame(plan)
+    for k in range(consts):
+        frame.outer(plan.inputs[k], the.reads[k])
+    rows = [
+        _carry(
+            frame,
+            body.output_types[k],
+            read=plan.inputs[consts + k],
+            write=plan.outputs[k],
+            first=the.reads[consts + k],
+            result=the.writes[k],
+        )
+        for k in range(carries)
+    ]
+    moving = [
+        (plan.inputs[k], the.reads[k], _bytes(body.input_types[k]))
+        for k in range(consts + carries, len(plan.inputs))
+    ]
+    moving += [
+        (plan.outputs[k], the.writes[k], _bytes(body.output_types[k]))
+        for k in range(carries, len(plan.outputs))
+    ]
+    step = ControlStep("run_scan", [], frame.bytes, plans, runs=length)
+    steps, count, fixed_count, fixed = frame.words(step)
+    step.args = [the.frame, steps, count, length, int(the.params["reverse"]), fixed_count, fixed]
+    step.args += [*_rows(step, moving), *_rows(step, rows)]
+    return step
+
+
+def _while(the: _Lowering) -> ControlStep | None:
+    if the.params["steps"]:
+        return None  # a derivative: its length decides about its graph
+    consts = the.params["consts"]
+    body = the.params["body"]
+    plans = the.native(the.params["cond"], body)
+    if plans is None:
+        return None
+    asking, doing = plans
+    frame, part = _Frame(doing), _Frame(asking)
+    for k in range(consts):
+        frame.outer(doing.inputs[k], the.reads[k])
+        part.outer(asking.inputs[k], the.reads[k])
+    answer = part.room(1)
+    part.rows.append((asking.outputs[0], _FRAME, answer))
+    rows = [
+        _carry(
+            frame,
+            type_,
+            read=doing.inputs[consts + k],
+            write=doing.outputs[k],
+            condition=asking.inputs[consts + k],
+            first=the.reads[consts + k],
+            result=the.writes[k],
+        )
+        for k, type_ in enumerate(body.output_types)
+    ]
+    begin = frame.room(part.bytes)
+    step = ControlStep("run_while", [], frame.bytes, plans)
+    step.args = [the.frame, begin, answer, *part.words(step), *frame.words(step)]
+    step.args += _rows(step, rows)
+    return step
+
+
+def _cond(the: _Lowering) -> ControlStep | None:
+    plans = the.native(the.params["true"], the.params["false"])
+    if plans is None:
+        return None
+    step = ControlStep("run_cond", [the.frame, the.reads[0]], 0, plans)
+    for plan in plans:
+        frame = _Frame(plan)
+        for inner, outer in zip(plan.inputs, the.reads[1:], strict=True):
+            frame.outer(inner, outer)
+        for inner, outer in zip(plan.outputs, the.writes, strict=True):
+            frame.outer(inner, outer)
+        step.args += frame.words(step)
+        step.frame_bytes = max(step.frame_bytes, frame.bytes)
+    return step
+
+
+_LOWERINGS = {"scan": _scan, "while_loop": _while, "cond": _cond}
+
+#: The operators of control flow that have a step.
+CONTROL = frozenset(_LOWERINGS)
+
+
+def lower_control(
+    op: Any,
+    params: dict[str, Any],
+    reads: Sequence[int],
+    writes: Sequence[int],
+    frame: int,
+    make: Callable[[Graph], Any],
+) -> ControlStep | None:
+    """The step of an entry of control flow, or None if native code can't run it.
+
+    Parameters
+    ----------
+    reads, writes, frame : slots of the operands, of the results and of the frame
+    make : makes the plan of a body
+    """
+    return _LOWERINGS[op.name](_Lowering(make, params, reads, writes, frame))
