@@ -22,6 +22,7 @@ LAYERS = (
     "optimise",
     "codegen",
     "plan",
+    "replay",
     "numpy",
     "check",
     "explain",

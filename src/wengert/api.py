@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wengert.check import check_grads
 from wengert.graph import Graph
+from wengert.replay import replay, replaying
 from wengert.transform import (
     checkpoint,
     cond,
@@ -29,6 +30,7 @@ from wengert.transform import (
     vmap,
     while_loop,
 )
+from wengert.transform.inline import runners
 
 if TYPE_CHECKING:
     import os
@@ -54,6 +56,7 @@ __all__ = [
     "jvp",
     "linearize",
     "load_compiled",
+    "replaying",
     "scan",
     "stop_gradient",
     "trace",
@@ -78,6 +81,7 @@ def _html(graph: Graph) -> str:
 
 
 Graph.renderers.update(svg=_svg, html=_html)
+runners["replay"] = replay
 
 
 def explain(f: Callable[..., Any]) -> Callable[..., Explanation]:

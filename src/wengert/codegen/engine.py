@@ -30,7 +30,7 @@ from wengert.codegen.native import build_runtime
 from wengert.codegen.threads import ensure_pool
 from wengert.codegen.walk import WalkSpec, build_walk
 
-__all__ = ["Compiled", "cache_folder", "compile_kernels", "runtime_address", "statistics"]
+__all__ = ["Compiled", "absent", "cache_folder", "compile_kernels", "runtime_address", "statistics"]
 
 Spec = KernelSpec | WalkSpec
 
@@ -244,6 +244,19 @@ def compile_kernels(specs: Sequence[Spec]) -> list[Compiled]:
                 _compile(rest)
                 origin.update(dict.fromkeys(rest, "llvm"))
         return [Compiled(_addresses[key], origin[key]) for key in keys]
+
+
+def absent(specs: Sequence[Spec]) -> list[Spec]:
+    """Those of these structures whose kernels LLVM would have to compile."""
+    folder = cache_folder()
+    with _lock:
+        _initialise()
+        keys = {"k" + spec.key(): spec for spec in specs}
+        return [
+            spec
+            for key, spec in keys.items()
+            if key not in _addresses and (folder is None or not (folder / _file_name(key)).exists())
+        ]
 
 
 def _from_disk(keys: Sequence[str]) -> set[str]:

@@ -15,12 +15,11 @@ from typing import Any
 from wengert.capture import as_leaf, flatten, unflatten
 from wengert.compiling.entry import Entry
 from wengert.compiling.layout import build, describe, leaf_count
-from wengert.compiling.signature import ready_array
 from wengert.errors import ArgumentError, GraphFileError
 from wengert.graph import Graph, Traced
 from wengert.graph.files import decode_graph, encode_graph, read_archive, write_archive
 from wengert.ops import TABLE
-from wengert.plan import Executable, make_plan
+from wengert.plan import Executable, make_plan, ready_array
 from wengert.transform.inline import inline
 
 __all__ = ["LoadedFunction", "load_compiled", "save_compiled"]

@@ -15,8 +15,9 @@ import numpy as np
 from wengert.capture import as_leaf, flatten
 from wengert.errors import ArgumentError, DTypeError
 from wengert.graph import Traced
+from wengert.plan import ready_array
 
-__all__ = ["Signature", "argument_numbers", "ready_array"]
+__all__ = ["Signature", "argument_numbers"]
 
 _PYTHON_NUMBERS = (bool, int, float)
 
@@ -72,15 +73,6 @@ def _number(leaf: Any, name: str) -> Any:
             hint="pass it as a float, or name the argument in static_argnums",
         )
     return array
-
-
-def ready_array(leaf: Any) -> Any:
-    """An array that native code can read: of native byte order, C-contiguous and aligned."""
-    array = np.asarray(leaf)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    flags = array.flags
-    return array if flags.c_contiguous and flags.aligned else np.array(array, order="C")
 
 
 def _fixed(value: Any, number: int, name: str) -> Any:

@@ -1,7 +1,17 @@
 """Plans: a graph as flat steps over memory laid out ahead."""
 
-from wengert.plan.executable import Executable
-from wengert.plan.plan import NativeStep, NumpyStep, Plan, make_plan
+from wengert.plan.executable import Executable, ready_array
+from wengert.plan.plan import NativeStep, NumpyStep, Plan, link, make_plan, unlinked_plan
 from wengert.plan.site import Site
 
-__all__ = ["Executable", "NativeStep", "NumpyStep", "Plan", "Site", "make_plan"]
+__all__ = [
+    "Executable",
+    "NativeStep",
+    "NumpyStep",
+    "Plan",
+    "Site",
+    "link",
+    "make_plan",
+    "ready_array",
+    "unlinked_plan",
+]

@@ -13,7 +13,7 @@ from wengert.codegen.engine import runtime_address
 from wengert.plan.plan import NumpyStep, Plan
 from wengert.plan.storage import ALIGNMENT
 
-__all__ = ["Executable"]
+__all__ = ["Executable", "ready_array"]
 
 
 @functools.cache
@@ -137,3 +137,12 @@ class Executable:
 
 def _among(array: Any, held: Sequence[Any]) -> bool:
     return any(array is other for other in held)
+
+
+def ready_array(leaf: Any) -> Any:
+    """An array that native code can read: of native byte order, C-contiguous and aligned."""
+    array = np.asarray(leaf)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    flags = array.flags
+    return array if flags.c_contiguous and flags.aligned else np.array(array, order="C")

@@ -28,7 +28,7 @@ from wengert.plan.moves import TARGET, Walk, safe_walks, whole_copy
 from wengert.plan.products import as_product, product_blocks
 from wengert.plan.storage import Lifetime, layout
 
-__all__ = ["NativeStep", "NumpyStep", "Plan", "fusible", "make_plan"]
+__all__ = ["NativeStep", "NumpyStep", "Plan", "fusible", "link", "make_plan", "unlinked_plan"]
 
 
 @dataclass
@@ -94,6 +94,12 @@ class Plan:
     is_long: bool = False
     segments: list[Any] = field(default_factory=list)
     tables: list[Any] = field(default_factory=list)
+
+    @property
+    def specs(self) -> list[KernelSpec | WalkSpec]:
+        """The kernels of the native steps, in order."""
+        native = [s for s in self.steps if isinstance(s, NativeStep)]
+        return [s.spec for s in native if s.spec is not None]
 
 
 #: Operations beyond which a call releases the GIL: some tens of microseconds.
@@ -347,7 +353,6 @@ class _Planner:
         )
         plan.work = sum(self._work(step) for step in self.steps)
         plan.is_long = plan.work > _LONG
-        _link(plan)
         return plan
 
     def _work(self, step: NativeStep | NumpyStep) -> int:
@@ -372,10 +377,9 @@ def _numpy_function(op: Any, params: Any, types: Sequence[Any]) -> Any:
     return function
 
 
-def _link(plan: Plan) -> None:
+def link(plan: Plan) -> None:
     """Compile the kernels and lay the native steps out as tables of (address, arguments)."""
-    native = [s for s in plan.steps if isinstance(s, NativeStep)]
-    compiled = iter(compile_kernels([s.spec for s in native if s.spec is not None]))
+    compiled = iter(compile_kernels(plan.specs))
     run: list[tuple[int, int, int]] = []
     for step in plan.steps:
         if isinstance(step, NumpyStep):
@@ -404,10 +408,22 @@ def _end_segment(plan: Plan, run: list[tuple[int, int, int]]) -> None:
 
 
 def _plan_body(graph: Graph) -> Plan:
-    return _Planner(graph, is_body=True).plan()
+    plan = _Planner(graph, is_body=True).plan()
+    link(plan)
+    return plan
+
+
+def unlinked_plan(graph: Graph) -> Plan:
+    """Plan a graph; `link` makes it ready to run. Bodies of loops and branches are compiled here.
+
+    `INPUT` entries that nothing needs are read but not used.
+    """
+    assert all(op is not INPUT or k in graph.inputs for k, (op, *_) in enumerate(graph.entries))
+    return _Planner(graph).plan()
 
 
 def make_plan(graph: Graph) -> Plan:
-    """Plan and compile a graph. `INPUT` entries that nothing needs are read but not used."""
-    assert all(op is not INPUT or k in graph.inputs for k, (op, *_) in enumerate(graph.entries))
-    return _Planner(graph).plan()
+    """Plan and compile a graph."""
+    plan = unlinked_plan(graph)
+    link(plan)
+    return plan

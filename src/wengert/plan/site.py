@@ -184,11 +184,11 @@ def _nodes(args: Sequence[Any], plan: Any, exact_numbers: bool) -> tuple[Any, li
             native = np.dtype(value.dtype.type)  # whatever the byte order of this array
             kept += [dims, native]
             node(check=3, type=id(native), nd=value.ndim, dims=_address(dims), slot=slot, **fetch)
-        elif kind in (float, np.float64, np.float32):
+        elif kind is float or issubclass(kind, np.generic):
             slot = next(inputs, None)
             if slot is None:
                 return None
-            other = {float: np.float64, np.float64: float, np.float32: np.float32}[kind]
+            other = {float: np.float64, np.float64: float}.get(kind, kind)
             other = kind if exact_numbers else other
             node(check=4, type=id(kind), other=id(other), slot=slot, **fetch)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,12 @@ import numpy as np
 from wengert.graph import CONSTANT, INPUT, Graph, innermost
 from wengert.run import run
 
-__all__ = ["apply_graph", "inline"]
+__all__ = ["apply_graph", "inline", "runners"]
+
+#: Other ways to run a graph on arrays, by name: functions of (graph, arguments, known values) that
+#: return arrays of their own, or None to leave it to the interpreter. `api` puts native replay
+#: here, which comes later in the order of imports.
+runners: dict[str, Callable[..., list[Any] | None]] = {}
 
 
 def inline(tape: Any, graph: Graph, args: Sequence[Any]) -> list[Any]:
@@ -40,6 +45,10 @@ def apply_graph(
     if known:
         # An entry with several results may have more of them in a derived graph (`merge_loops`).
         known = {k: value for k, value in known.items() if not isinstance(value, tuple)}
+    for runner in runners.values():
+        found = runner(graph, args, known)
+        if found is not None:
+            return found
     outputs = run(graph, args, known=known)
     held = [
         a

@@ -1,0 +1,6 @@
+"""Replay: a dynamic graph whose structure comes again runs as one native call."""
+
+from wengert.replay.mode import replaying
+from wengert.replay.state import replay, statistics
+
+__all__ = ["replay", "replaying", "statistics"]
