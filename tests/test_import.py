@@ -1,0 +1,41 @@
+"""What `import wengert` loads, and which names it offers."""
+
+import subprocess
+import sys
+
+import pytest
+
+import wengert as wg
+
+
+def loaded(code):
+    """The modules that a new process has loaded beyond NumPy's after running `code`."""
+    text = f"import sys, numpy; before = set(sys.modules)\n{code}\n"
+    text += "print(*sorted(set(sys.modules) - before))"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def test_importing_loads_nothing_but_the_package():
+    assert [m for m in loaded("import wengert") if "wengert" in m] == ["wengert"]
+
+
+def test_a_derivative_needs_neither_llvm_nor_scipy():
+    found = loaded("import numpy as np, wengert as wg\nwg.grad(lambda x: np.sin(x) * x)(1.0)")
+    assert "wengert.transform.gradient" in found
+    heavy = {"llvmlite", "scipy", "tqdm", "matplotlib", "sklearn", "wengert.explain", "wengert.nn"}
+    assert not heavy & set(found)
+
+
+def test_every_name_is_there_and_stays_the_same_object():
+    for name in wg.__all__:
+        assert getattr(wg, name) is getattr(wg, name)
+        assert name in dir(wg)
+    assert set(wg.__all__) <= set(dir(wg))
+    for name in ("nn", "optim", "numpy", "errors"):
+        assert getattr(wg, name).__name__ == f"wengert.{name}"
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'wengert' has no attribute 'gradd'"):
+        wg.gradd  # noqa: B018  the attribute access is what is tested
