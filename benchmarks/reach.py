@@ -118,6 +118,38 @@ def _peak_memory(r: Any) -> Iterator[Aim]:
             )
 
 
+def _elimination(r: Any) -> Iterator[Aim]:
+    for name, found in r["programs"].items():
+        counts = found["multiplications"]
+        least = min(counts["forward"], counts["reverse"])
+        best = min(count for way, count in counts.items() if way != "auto")
+        t = {way: seconds["median"] for way, seconds in found["seconds"].items()}
+        yield Aim(f"Jacobian, {name}: auto", least, counts["auto"], False, three_digits)
+        heuristics = min(counts[f"elimination, {o}"] for o in ("forward", "reverse", "Markowitz"))
+        yield Aim(
+            f"Jacobian, {name}: best order, against heuristics",
+            heuristics,
+            min(best, counts["elimination, best"]),
+            False,
+            three_digits,
+        )
+        yield Aim(
+            f"Jacobian, {name}: time of auto / better of forward and reverse",
+            1.0,
+            t["auto"] / min(t["forward"], t["reverse"]),
+            False,
+            three_digits,
+        )
+        if counts["elimination, best"]:
+            yield Aim(
+                f"Jacobian, {name}: rank correlation of count and time",
+                0.5,
+                found["rank correlation"],
+                True,
+                three_digits,
+            )
+
+
 _AIMS = {
     "logistic": _logistic,
     "gelu": _gelu,
@@ -128,6 +160,7 @@ _AIMS = {
     "new_size": _new_size,
     "import_time": _import_time,
     "peak_memory": _peak_memory,
+    "elimination": _elimination,
 }
 
 

@@ -35,6 +35,7 @@ PROGRAMS = (
     "import_time",
     "peak_memory",
     "gradient_ratio",
+    "elimination",
     "recording",
     "vector_math",
 )

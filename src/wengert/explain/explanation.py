@@ -15,6 +15,7 @@ from wengert.explain import derivatives as _derivatives
 from wengert.explain import memory as _memory
 from wengert.explain.comparison import Comparison, optimised_facts
 from wengert.explain.derivatives import Derivative, Formula
+from wengert.explain.elimination import Elimination
 from wengert.explain.expression import Expression
 from wengert.explain.facts import Edge, Facts
 from wengert.explain.paths import Paths
@@ -247,6 +248,32 @@ class Explanation:
     @functools.cached_property
     def _memory(self) -> _memory.Memory:
         return _memory.count_memory(self.facts)
+
+    def elimination(self, *, measure: bool = True) -> Elimination:
+        """What each order of accumulating the Jacobian of all results by all inputs costs.
+
+        Multiplications of forward mode, of reverse mode and of mixed orders, the time of each, and
+        which one `jacobian(mode="auto")` takes in a compiled function. See docs/elimination.md.
+
+        Parameters
+        ----------
+        measure : whether to compile and time each; some tenths of a second
+
+        Example
+        -------
+        >>> import numpy as np, wengert as wg
+        >>> f = lambda a, b: (np.sin(a * b) * a, np.exp(a * b))
+        >>> print(wg.explain(f)(0.5, 2.0).elimination(measure=False))
+        Jacobian of f: 2 by 2 numbers
+          order of accumulation   multiplications
+          forward                 12
+          reverse                 12
+          elimination, best       5  <- chosen
+          elimination, markowitz  5
+          elimination, forward    6
+          elimination, reverse    5
+        """
+        return Elimination(self.facts, measure)
 
     # ------------------------------------------------------------ formulas
 

@@ -13,6 +13,14 @@ from wengert.errors import ArgumentError, DTypeError
 from wengert.graph import Graph, Traced
 from wengert.ops import TABLE
 from wengert.transform.batching import batch_graph
+from wengert.transform.elimination import (
+    ORDERS,
+    chained,
+    choose,
+    eliminated,
+    has_elements,
+    order_of,
+)
 from wengert.transform.gradient import grad, jvp, split
 from wengert.transform.graphs import Split, linearize_graph, pullback_graph
 from wengert.transform.inline import apply_graph
@@ -20,7 +28,7 @@ from wengert.transform.vmap import move_axis
 
 __all__ = ["hessian", "hvp", "jacobian"]
 
-_MODES = ("auto", "forward", "reverse")
+_MODES = ("auto", "forward", "reverse", "chain", "elimination")
 
 
 def jacobian(
@@ -28,14 +36,25 @@ def jacobian(
     argnums: int | Sequence[int] = 0,
     mode: str = "auto",
     has_aux: bool = False,
+    order: str | None = None,
 ) -> Callable[..., Any]:
     """A function that returns the Jacobian of `f`.
 
     Parameters
     ----------
     argnums : the positional argument, or arguments, to differentiate by
-    mode : "forward" (one tangent per input, all in one batched sweep), "reverse" (one cotangent per
-        output), or "auto": forward where there are no more inputs than outputs
+    mode : the order in which the partials are multiplied
+
+        - "auto": the cheapest of all that follow, by an estimate
+        - "forward": one tangent per input, all in one batched sweep
+        - "reverse": one cotangent per output, in one batched sweep
+        - "chain": the program is cut where few numbers pass, and the Jacobians of its stretches are
+          accumulated and joined in the cheapest way
+        - "elimination": number by number, in the given `order`; for small programs
+
+    order : how "elimination" orders the vertices of the graph: "forward", "reverse", "markowitz",
+        "relative markowitz", "optimal" (by exhaustion: for very few) or "best" (the default: at
+        most the multiplications of any other that is feasible)
 
     Returns
     -------
@@ -44,7 +63,8 @@ def jacobian(
     of the argument's structure (a tuple of them for several `argnums`). With `has_aux` a pair of
     it and the auxiliary data.
 
-    Cost: min(inputs, outputs) times that of `f`, with the batch of directions run as arrays.
+    Cost: at most min(inputs, outputs) times that of `f`, with the batch of directions run as
+    arrays. `explain(f)(*args).elimination()` shows what each order costs.
 
     Example
     -------
@@ -55,6 +75,10 @@ def jacobian(
     """
     if mode not in _MODES:
         raise ArgumentError(f"jacobian: mode must be one of {_MODES}, not {mode!r}")
+    if order is not None and mode != "elimination":
+        raise ArgumentError(f"jacobian: mode={mode!r} takes no order; mode='elimination' does")
+    if order not in (None, *ORDERS):
+        raise ArgumentError(f"jacobian: order must be one of {tuple(ORDERS)}, not {order!r}")
 
     @functools.wraps(f, assigned=("__name__", "__doc__", "__module__"))
     def derived(*args: Any, **kwargs: Any) -> Any:
@@ -62,18 +86,11 @@ def jacobian(
         captured = capture(
             f, args, kwargs, traced=numbers, purpose="jacobian", has_aux=has_aux, floats_only=True
         )
-        graph = captured.graph
-        count = sum(captured.counts)
-        sources = graph.input_types[:count]
-        results = graph.output_types[: captured.out_count]
+        results = captured.graph.output_types[: captured.out_count]
         if not all(t.is_float for t in results):
             raise DTypeError(f"jacobian: the results must be float, not {results}")
-        forward = mode == "forward" or (
-            mode == "auto" and sum(t.size for t in sources) <= sum(t.size for t in results)
-        )
-        wrt, seeded = tuple(range(count)), tuple(range(captured.out_count))
-        parts = linearize_graph(graph, wrt) if forward else pullback_graph(graph, wrt, seeded)
-        blocks, aux = _blocks(captured, parts, sources if forward else results, forward)
+        blocks, aux = _accumulated(captured, mode, order)
+        count = sum(captured.counts)
         trees = [
             split([blocks[j][i] for j in range(count)], captured) for i in range(captured.out_count)
         ]
@@ -83,6 +100,49 @@ def jacobian(
         return (found, aux) if captured.aux is not None else found
 
     return derived
+
+
+def _accumulated(captured: Captured, mode: str, order: str | None) -> tuple[list[list[Any]], Any]:
+    """Per argument leaf and result leaf the block of the Jacobian, and the auxiliary result."""
+    graph = captured.graph
+    count = sum(captured.counts)
+    wrt, outs = tuple(range(count)), tuple(range(captured.out_count))
+    if mode == "auto":
+        chosen = choose(graph, wrt, outs, _setting(captured.tape)).chosen
+        mode, order = chosen.mode, chosen.order
+    if mode == "forward":
+        parts = linearize_graph(graph, wrt)
+        return _blocks(captured, parts, graph.input_types[:count], True)
+    if mode == "reverse":
+        parts = pullback_graph(graph, wrt, outs)
+        return _blocks(captured, parts, graph.output_types[: captured.out_count], False)
+    if mode == "chain":
+        whole = chained(graph, wrt, outs)
+    else:
+        if not has_elements(graph, wrt, outs):
+            raise ArgumentError(
+                "jacobian: mode='elimination' takes a program apart into its numbers, and this one "
+                "has too many, or has loops, branches or functions with derivatives of their own",
+                hint="use mode='auto'",
+            )
+        whole = eliminated(graph, wrt, outs, order_of(graph, wrt, outs, order or "best"))
+    found = apply_graph(whole, captured.arguments, known=captured.known)
+    values = len(graph.outputs)
+    aux = captured.aux(found[captured.out_count : values]) if captured.aux else None
+    flat = found[values:]
+    return [flat[j::count] for j in range(count)], aux
+
+
+def _setting(tape: Any) -> str:
+    """Where what is recorded inside this tape will run; see `choose`."""
+    # Within a function that is being compiled, tapes know how to prepare graphs for that.
+    if tape.prepare is None:
+        return "numpy"
+    while tape is not None:
+        if tape.purpose == "vmap":
+            return "batched"
+        tape = tape.parent
+    return "compiled"
 
 
 def _blocks(

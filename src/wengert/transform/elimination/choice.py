@@ -1,0 +1,151 @@
+"""Which way to accumulate a Jacobian, by cost: `jacobian(mode="auto")`.
+
+Multiplications decide between orders of one kind. Between kinds the rest decides too: a sweep in
+many directions works on arrays, elimination on single numbers. What runs in NumPy pays for every
+entry, what is compiled for what the kernels do.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from wengert.graph import Graph
+from wengert.ops import TABLE
+from wengert.transform.elimination.accumulate import elements_of, order_of
+from wengert.transform.elimination.chain import Chain
+from wengert.transform.elimination.elements import Elements, has_elements
+from wengert.transform.graphs import remembered
+from wengert.transform.sweeps import active_entries
+
+__all__ = ["Candidate", "Choice", "choose", "element_counts"]
+
+#: A call of NumPy, and a number in an array, in nanoseconds; only their proportions matter.
+_CALL, _IN_CALL = 1_000.0, 0.5
+
+
+class _Prices(NamedTuple):
+    """Compiled: a step, a multiplication in a loop over an array, one in registers, and taking an
+    element out of an array or putting it there, in nanoseconds."""
+
+    step: float
+    in_loop: float
+    in_register: float
+    element: float
+
+
+_PRICES = {
+    "compiled": _Prices(step=8.0, in_loop=0.3, in_register=0.5, element=5.0),
+    # Per point of a batch, which the loops of the kernels go over.
+    "batched": _Prices(step=5.0, in_loop=0.3, in_register=0.1, element=0.5),
+}
+#: Elimination beyond this many multiplications makes kernels that take long to compile.
+_MOST_MULTIPLICATIONS = 4_000
+#: A chain that is cut must save this share of the multiplications: the matrices cost something.
+_WORTH_CUTTING = 0.75
+
+
+class Candidate(NamedTuple):
+    """One way: a `mode` of `jacobian` (and `order`), its multiplications, and its estimated time in
+    nanoseconds."""
+
+    mode: str
+    order: str
+    multiplications: int
+    nanoseconds: float
+
+    @property
+    def name(self) -> str:
+        """Mode and order."""
+        return f"{self.mode}, {self.order}" if self.order else self.mode
+
+
+class Choice(NamedTuple):
+    """The chosen candidate, and all that were considered."""
+
+    chosen: Candidate
+    candidates: tuple[Candidate, ...]
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+
+def element_counts(
+    graph: Graph, wrt: tuple[int, ...], outs: tuple[int, ...], *names: str, every: bool = False
+) -> dict[str, int]:
+    """The multiplications of each named elimination order; empty if the graph is too large."""
+    if not has_elements(graph, wrt, outs):
+        return {}
+    skeleton = elements_of(graph, wrt, outs).skeleton
+    return {
+        name: skeleton.multiplications(order_of(graph, wrt, outs, name, every=every), every=every)
+        for name in names
+    }
+
+
+def choose(graph: Graph, wrt: tuple[int, ...], outs: tuple[int, ...], setting: str) -> Choice:
+    """The cheapest way to the Jacobian of `outs` by `wrt`; remembered by structure.
+
+    `setting` is where the result runs: "numpy", "compiled", or "batched": compiled, for a batch of
+    points at once.
+    """
+    return remembered(  # type: ignore[no-any-return]
+        "choice", graph, wrt, outs, setting, make=lambda: _choose(graph, wrt, outs, setting)
+    )
+
+
+def _choose(graph: Graph, wrt: tuple[int, ...], outs: tuple[int, ...], setting: str) -> Choice:
+    prices = _PRICES.get(setting)
+    chain = Chain(graph, wrt, outs)
+    steps = sum(active_entries(graph.entries, [graph.inputs[k] for k in wrt]))
+
+    def swept(mode: str, count: int, extra: int = 0) -> Candidate:
+        if prices is None:
+            return Candidate(mode, "", count, _CALL * 2 * (steps + extra) + _IN_CALL * count)
+        time = prices.step * (steps + extra) + prices.in_loop * count
+        return Candidate(mode, "", count, time)
+
+    sweeps = [swept("forward", chain.forward), swept("reverse", chain.reverse)]
+    if chain.frontiers[0].size > chain.frontiers[-1].size:
+        sweeps.reverse()  # ties go to the smaller batch
+    least = min(c.multiplications for c in sweeps)
+    found = list(sweeps)
+    if chain.cost < _WORTH_CUTTING * least:
+        found.append(swept("chain", chain.cost, extra=2 * len(chain.frontiers)))
+    if _may_eliminate(graph, wrt, outs, chain, steps, prices is not None):
+        elements = elements_of(graph, wrt, outs)
+        # In NumPy's time scale a search takes long.
+        names = ("markowitz", "forward", "reverse")
+        for name in names if prices is None else ("best", *names):
+            order = order_of(graph, wrt, outs, name)
+            count = elements.skeleton.multiplications(order)
+            if count <= _MOST_MULTIPLICATIONS:
+                time = _elimination_time(elements, count, prices)
+                found.append(Candidate("elimination", name, count, time))
+    chosen = min(found, key=lambda c: c.nanoseconds)
+    return Choice(chosen, tuple(found))
+
+
+def _may_eliminate(
+    graph: Graph,
+    wrt: tuple[int, ...],
+    outs: tuple[int, ...],
+    chain: Chain,
+    steps: int,
+    compiled: bool,
+) -> bool:
+    if not has_elements(graph, wrt, outs):
+        return False
+    # Every element of the Jacobian is an entry then: no use in NumPy if there are many.
+    elements = chain.frontiers[0].size * chain.frontiers[-1].size
+    return elements <= (1024 if compiled else 4 * steps)
+
+
+def _elimination_time(elements: Elements, count: int, prices: _Prices | None) -> float:
+    entries = elements.graph.entries
+    moved = sum(ids.size for ids in elements.sources if ids.shape)
+    width = sum(ids.size for ids in elements.sources)
+    moved += sum(ids.size * width for ids in elements.sinks if ids.shape or moved)
+    if prices is not None:
+        return prices.step + prices.in_register * count + prices.element * moved
+    partials = sum(e[0] is not TABLE["contract"] for e in entries if e[1])
+    return _CALL * (partials + 1.5 * count + moved)
