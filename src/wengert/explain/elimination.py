@@ -37,7 +37,7 @@ class Way(NamedTuple):
     """
 
     mode: str
-    order: str
+    order: str | None
     multiplications: int
     seconds: float | None
 
@@ -72,7 +72,7 @@ class Elimination:
         )
         timed = self._measured(ranked) if measure else [None] * len(ranked)
         self.ways = [
-            Way(c.mode, c.order, c.multiplications, seconds)
+            Way(c.mode, c.order or None, c.multiplications, seconds)
             for c, seconds in zip(ranked, timed, strict=True)
         ]
         self.chosen = self.ways[ranked.index(choice.chosen)]
