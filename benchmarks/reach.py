@@ -123,7 +123,7 @@ def _elimination(r: Any) -> Iterator[Aim]:
         counts = found["multiplications"]
         least = min(counts["forward"], counts["reverse"])
         best = min(count for way, count in counts.items() if way != "auto")
-        t = {way: seconds["median"] for way, seconds in found["seconds"].items()}
+        t = {way: seconds["p10"] for way, seconds in found["seconds"].items()}
         yield Aim(f"Jacobian, {name}: auto", least, counts["auto"], False, three_digits)
         heuristics = min(counts[f"elimination, {o}"] for o in ("forward", "reverse", "Markowitz"))
         yield Aim(

@@ -19,8 +19,10 @@ from typing import Any, NamedTuple
 from wengert.graph import Graph, Type
 from wengert.ops import MINUS_ONE, ONE, TABLE, zeros
 from wengert.transform.elimination.segments import (
+    Units,
     columns,
     identity,
+    is_taken_whole,
     pull,
     push,
     rows,
@@ -33,7 +35,7 @@ from wengert.transform.sweeps import active_entries
 __all__ = ["Chain", "Tree", "chained", "linear_work"]
 
 #: Frontiers that are considered, those with the fewest elements.
-_MOST_CUTS = 24
+_MOST_CUTS = 16
 
 
 class Frontier(NamedTuple):
@@ -56,6 +58,12 @@ class Tree(NamedTuple):
     stop: int
     left: Tree | None = None
     right: Tree | None = None
+
+    @property
+    def joints(self) -> int:
+        """How many times two stretches are joined."""
+        parts = [t for t in (self.left, self.right) if t is not None]
+        return bool(parts) + sum(t.joints for t in parts)
 
     def __str__(self) -> str:
         parts = [str(t) for t in (self.left, self.right) if t is not None]
@@ -128,12 +136,14 @@ class Chain:
         total = marks[-1] - marks[0]
         self.forward = self.frontiers[0].size * total
         self.reverse = self.frontiers[-1].size * total
-        self.cost, self.tree = _cheapest([f.size for f in self.frontiers], marks)
+        free = _Free(graph, active, work)
+        self.cost, self.tree = _cheapest(self.frontiers, marks, free)
 
 
 def _frontiers(
     graph: Graph, inputs: tuple[int, ...], outputs: tuple[int, ...], active: Sequence[bool]
 ) -> list[Frontier]:
+    """The first and the last frontier, and those between that are worth a cut."""
     entries = graph.entries
     last = [-1] * len(entries)
     for i, (_, operands, _, _) in enumerate(entries):
@@ -143,49 +153,123 @@ def _frontiers(
     for k in outputs:
         last[k] = len(entries)
     first = max(inputs, default=-1)
-    alive: set[int] = {k for k in inputs if active[k] and last[k] > first}
-    found: list[Frontier] = []
+    begin = Frontier(first, inputs, sum(entries[k][3].size for k in inputs))
+    end = Frontier(len(entries) - 1, outputs, sum(entries[k][3].size for k in outputs))
+    alive = {k for k in inputs if active[k] and last[k] > first}
+    sizes = _sizes(graph, first, alive, active, last)
+    # Within a run of frontiers with the same number of elements the last one says it all; and
+    # next to a product unit directions are worth beginning with.
+    product = TABLE["contract"]
+    worth = [
+        (size, i)
+        for (size, i), (after, _) in itertools.pairwise([*sizes, (end.size, end.at)])
+        if size < after or product in (entries[i][0], entries[i + 1][0])
+    ]
+    few = {i for _, i in sorted(worth)[:_MOST_CUTS]}
+    found = [begin]
+    for i in range(first + 1, max(few, default=-1) + 1):
+        if active[i]:
+            alive.add(i)
+            alive -= {k for k in (*entries[i][1], i) if last[k] <= i}
+            if i in few:
+                values = tuple(sorted(alive))
+                found.append(Frontier(i, values, sum(entries[k][3].size for k in values)))
+    return [*found, end]
+
+
+def _sizes(
+    graph: Graph, first: int, alive: set[int], active: Sequence[bool], last: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Of each possible frontier the number of elements, and the entry that it follows."""
+    entries = graph.entries
+    living, found = set(alive), []
+    size = sum(entries[k][3].size for k in alive)
+    several = 0  # entries with several results can't be cut behind
     for i in range(first + 1, len(entries) - 1):
         if not active[i]:
             continue
-        alive.add(i)
-        alive -= {k for k in (*entries[i][1], i) if last[k] <= i}
-        types = [entries[k][3] for k in alive]
-        if alive and all(isinstance(t, Type) and t.is_float for t in types):
-            found.append(Frontier(i, tuple(sorted(alive)), sum(t.size for t in types)))
-    begin = Frontier(first, inputs, sum(entries[k][3].size for k in inputs))
-    end = Frontier(len(entries) - 1, outputs, sum(entries[k][3].size for k in outputs))
-    # Within a run of frontiers with the same number of elements the last one says it all.
-    kept = [f for f, g in itertools.pairwise([*found, end]) if f.size < g.size]
-    few = sorted(kept, key=lambda f: (f.size, f.at))[:_MOST_CUTS]
-    return [begin, *sorted(few), end]
+        gone = {k for k in entries[i][1] if k in living and last[k] <= i}
+        come = {i} if last[i] > i else set()
+        for k, sign in (*((k, -1) for k in gone), *((k, 1) for k in come)):
+            type_ = entries[k][3]
+            several += sign * (not isinstance(type_, Type))
+            size += sign * (type_.size if isinstance(type_, Type) else 0)
+        living -= gone
+        living |= come
+        if living and not several:
+            found.append((size, i))
+    return found
 
 
-def _cheapest(sizes: list[int], marks: list[int]) -> tuple[int, Tree]:
+class _Free:
+    """The products with unit directions that are none: the other operand is the result."""
+
+    def __init__(self, graph: Graph, active: Sequence[bool], work: Sequence[int]) -> None:
+        self.work = work
+        self.reads: dict[int, list[int]] = {}
+        self.last: dict[int, int] = {}
+        self.makes: set[int] = set()
+        for i, (op, operands, params, type_) in enumerate(graph.entries):
+            if not active[i]:
+                continue
+            along = [j for j, k in enumerate(operands) if active[k]]
+            for j in along:
+                self.last[operands[j]] = i
+            if op is not TABLE["contract"] or len(along) != 1:
+                continue
+            spec = dict(params)["spec"]
+            if is_taken_whole(spec, along[0]):
+                self.reads.setdefault(operands[along[0]], []).append(i)
+            own = spec.split("->")[0].split(",")[along[0]]
+            if type_.ndim == 1 and spec.split("->")[1] not in own:
+                self.makes.add(i)
+
+    def forward(self, start: Frontier, stop: Frontier) -> int:
+        """Per direction what unit tangents of the frontier `start` save on their way to `stop`."""
+        entries = [i for k in start.values for i in self.reads.get(k, ())]
+        return sum(self.work[i] for i in entries if start.at < i <= stop.at)
+
+    def reverse(self, start: Frontier, stop: Frontier) -> int:
+        """Per direction what unit cotangents of the frontier `stop` save on their way back."""
+        return sum(
+            self.work[i]
+            for i in stop.values
+            if i in self.makes and i > start.at and not start.at < self.last.get(i, -1) <= stop.at
+        )
+
+
+def _cheapest(frontiers: list[Frontier], marks: list[int], free: _Free) -> tuple[int, Tree]:
     """The least multiplications from the first to the last frontier, and how."""
-    n = len(sizes)
-    table: dict[tuple[int, int], tuple[int, Tree]] = {}
+    n = len(frontiers)
+    sizes = [f.size for f in frontiers]
+    costs: dict[tuple[int, int], int] = {}
+    rules: dict[tuple[int, int], tuple[str, int]] = {}
     for length in range(1, n):
         for i in range(n - length):
             j = i + length
+            a, b, ends = sizes[i], sizes[j], (frontiers[i], frontiers[j])
             work = marks[j] - marks[i]
-            found = (sizes[i] * work, Tree("forward", i, j))
-            if sizes[j] * work < found[0]:
-                found = (sizes[j] * work, Tree("reverse", i, j))
+            least, rule = a * (work - free.forward(*ends)), ("forward", 0)
+            cost = b * (work - free.reverse(*ends))
+            if cost < least:
+                least, rule = cost, ("reverse", 0)
             for k in range(i + 1, j):
-                (a, left), (b, right) = table[i, k], table[k, j]
-                for cost, tree in (
-                    (a + sizes[i] * (marks[j] - marks[k]), Tree("push", i, j, left=left)),
-                    (b + sizes[j] * (marks[k] - marks[i]), Tree("pull", i, j, right=right)),
-                    (
-                        a + b + sizes[i] * sizes[k] * sizes[j],
-                        Tree("product", i, j, left=left, right=right),
-                    ),
-                ):
-                    if cost < found[0]:
-                        found = (cost, tree)
-            table[i, j] = found
-    return table[0, n - 1]
+                left, right = costs[i, k], costs[k, j]
+                if (cost := left + a * (marks[j] - marks[k])) < least:
+                    least, rule = cost, ("push", k)
+                if (cost := right + b * (marks[k] - marks[i])) < least:
+                    least, rule = cost, ("pull", k)
+                if (cost := left + right + a * sizes[k] * b) < least:
+                    least, rule = cost, ("product", k)
+            costs[i, j], rules[i, j] = least, rule
+    return costs[0, n - 1], _tree(rules, 0, n - 1)
+
+
+def _tree(rules: dict[tuple[int, int], tuple[str, int]], i: int, j: int) -> Tree:
+    rule, k = rules[i, j]
+    left = _tree(rules, i, k) if rule in ("push", "product") else None
+    right = _tree(rules, k, j) if rule in ("pull", "product") else None
+    return Tree(rule, i, j, left, right)
 
 
 def chained(graph: Graph, wrt: tuple[int, ...], outs: tuple[int, ...]) -> Graph:
@@ -243,6 +327,7 @@ class _Accumulation:
             earlier, later = self._matrix(tree.left), self._matrix(tree.right)
             return TABLE["contract"](later, earlier, spec="ij,jk->ik")
         if tree.rule in ("forward", "push"):
+            seeds: Units | list[Any]
             if tree.left is None:
                 seeds, source = identity(tape, start.values), tree.start
             else:
@@ -258,7 +343,9 @@ class _Accumulation:
         found = self._through(pull, tree.start, target, seeds)
         return rows(tape, found, self._types(tree.start), stop.size)
 
-    def _through(self, sweep: Any, start: int, stop: int, seeds: Sequence[Any]) -> list[Any]:
+    def _through(
+        self, sweep: Any, start: int, stop: int, seeds: Units | Sequence[Any]
+    ) -> list[Any]:
         a, b = self.chain.frontiers[start], self.chain.frontiers[stop]
         found: list[Any] = sweep(
             self.tape, self.graph.entries, a.at, b.at, a.values, b.values, seeds

@@ -39,7 +39,9 @@ _PRICES = {
     "batched": _Prices(step=5.0, in_loop=0.3, in_register=0.1, element=0.5),
 }
 #: Elimination beyond this many multiplications makes kernels that take long to compile.
-_MOST_MULTIPLICATIONS = 4_000
+_MOST_MULTIPLICATIONS = 2_000
+#: Larger graphs are not searched unasked: building and ordering them takes too long.
+_MOST_ELEMENTS, _MOST_EDGES = 1_500, 4_000
 #: A chain that is cut must save this share of the multiplications: the matrices cost something.
 _WORTH_CUTTING = 0.75
 
@@ -110,7 +112,7 @@ def _choose(graph: Graph, wrt: tuple[int, ...], outs: tuple[int, ...], setting: 
     least = min(c.multiplications for c in sweeps)
     found = list(sweeps)
     if chain.cost < _WORTH_CUTTING * least:
-        found.append(swept("chain", chain.cost, extra=2 * len(chain.frontiers)))
+        found.append(swept("chain", chain.cost, extra=chain.tree.joints))
     if _may_eliminate(graph, wrt, outs, chain, steps, prices is not None):
         elements = elements_of(graph, wrt, outs)
         # In NumPy's time scale a search takes long.
@@ -133,7 +135,7 @@ def _may_eliminate(
     steps: int,
     compiled: bool,
 ) -> bool:
-    if not has_elements(graph, wrt, outs):
+    if not has_elements(graph, wrt, outs, _MOST_ELEMENTS, _MOST_EDGES):
         return False
     # Every element of the Jacobian is an entry then: no use in NumPy if there are many.
     elements = chain.frontiers[0].size * chain.frontiers[-1].size

@@ -48,12 +48,18 @@ class Partial(NamedTuple):
         return self.array is None
 
 
-def has_elements(graph: Graph, wrt: Sequence[int], outs: Sequence[int]) -> bool:
-    """Whether a graph is small enough, and of operators, that can be taken apart."""
+def has_elements(
+    graph: Graph,
+    wrt: Sequence[int],
+    outs: Sequence[int],
+    most: int = MOST_ELEMENTS,
+    most_edges: int = _MOST_EDGES,
+) -> bool:
+    """Whether a graph can be taken apart: it is small enough, and all its operators allow it."""
     active = active_entries(graph.entries, [graph.inputs[k] for k in wrt])
     results = [graph.outputs[k] for k in outs]
     sizes = [math.prod(graph.entries[k][3].shape) for k in results]
-    if not wrt or not outs or sum(sizes) > MOST_ELEMENTS:
+    if not wrt or not outs or sum(sizes) > most:
         return False
     total = edges = 0
     for i, (op, operands, params, type_) in enumerate(graph.entries):
@@ -70,7 +76,7 @@ def has_elements(graph: Graph, wrt: Sequence[int], outs: Sequence[int]) -> bool:
             edges += _products(graph, operands, params)
         elif not isinstance(op, Linear):
             edges += type_.size * max(graph.entries[k][3].size for k in operands)
-        if total > MOST_ELEMENTS or edges > _MOST_EDGES:
+        if total > most or edges > most_edges:
             return False
     return True
 

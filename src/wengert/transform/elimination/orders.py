@@ -16,6 +16,7 @@ pivot selection in Jacobian accumulation", 2003), with a fixed seed and bounded 
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
 from collections.abc import Callable
@@ -41,6 +42,9 @@ MOST_EXACT = 9
 #: The work of the annealing per vertex, in products of edges that it may try: some tenths of a
 #: second for a hundred vertices.
 WORK = 3_000
+_MOST_WORK = 600_000
+#: Annealing keeps a state per vertex: beyond this many rows of edges there is none.
+_MOST_ROWS = 600_000
 #: How far a vertex moves in the order at most, in one step of the annealing; runs take turns.
 _WINDOWS = (24, 8)
 #: The first temperature of the annealing, as a share of the multiplications.
@@ -68,16 +72,22 @@ def _greedy(skeleton: Skeleton, every: bool, score: Callable[[State, int], int])
     """
     state = skeleton.state(every=every)
     scores = {v: score(state, v) for v in skeleton.inner}
+    heap = [(s, -v) for v, s in scores.items()]
+    heapq.heapify(heap)
     order: list[int] = []
-    while scores:
-        v = min(scores, key=lambda u: (scores[u], -u))
+    while heap:
+        found, v = heapq.heappop(heap)
+        v = -v
+        if scores.get(v) != found:
+            continue  # gone, or scored anew since
         near = (*state.into[v], *state.out[v])
         state.eliminate(v)
         del scores[v]
         order.append(v)
         for u in near:
-            if u in scores:
-                scores[u] = score(state, u)
+            if u in scores and (new := score(state, u)) != scores[u]:
+                scores[u] = new
+                heapq.heappush(heap, (new, -u))
     return tuple(order)
 
 
@@ -180,10 +190,12 @@ def best_order(skeleton: Skeleton, *, every: bool = False, work: int = WORK) -> 
     if len(rest) <= MOST_EXACT:
         return optimal(skeleton, every=every)
     starts = [rule(skeleton, every=every) for rule in GREEDY.values()]
-    found = []
+    found: list[Order] = []
+    if len(skeleton.inner) * len(skeleton.into) > _MOST_ROWS:
+        return _cheapest(skeleton, starts, every)[0]
     for number, start in enumerate(_cheapest(skeleton, starts, every)):
         order = (*free, *(v for v in start if v in rest))
-        allowed = work * len(rest)
+        allowed = min(work * len(rest), _MOST_WORK)
         found.append(_annealed(skeleton, order, len(free), every, number, allowed))
     return _cheapest(skeleton, [*found, *starts], every)[0]
 

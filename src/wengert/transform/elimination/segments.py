@@ -8,32 +8,58 @@ whose columns those of the earlier one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from wengert.capture import Recorder
-from wengert.graph import INPUT, Entry
+from wengert.graph import CONSTANT, INPUT, Entry, Graph
 from wengert.ops import TABLE, zeros
 from wengert.transform.batching import batch_graph
-from wengert.transform.inline import inline
 from wengert.transform.sweeps import active_entries, pushforward_sweep, reverse_sweep
 
-__all__ = ["columns", "identity", "pull", "push", "rows", "transposed"]
+__all__ = [
+    "Units",
+    "columns",
+    "identity",
+    "is_taken_whole",
+    "pull",
+    "push",
+    "rows",
+    "transposed",
+]
 
 
-def identity(tape: Any, values: Sequence[int]) -> list[Any]:
-    """One unit direction per element of the values of a frontier: an array per value."""
+class Units(NamedTuple):
+    """Unit directions: the batch as handles, one array per value, and how to tell them again.
+
+    places : entry of an array -> the first direction that belongs to it, of how many in all
+    """
+
+    seeds: list[Any]
+    places: dict[int, tuple[int, int]]
+
+
+def identity(tape: Any, values: Sequence[int]) -> Units:
+    """One unit direction per element of the values of a frontier."""
     types = [tape.entries[k][3] for k in values]
     total = sum(t.size for t in types)
-    found, at = [], 0
+    found, places, at = [], {}, 0
     for t in types:
         basis = np.zeros((total, t.size), t.dtype)
         basis[np.arange(at, at + t.size), np.arange(t.size)] = 1
         basis.flags.writeable = False
         found.append(tape.constant(basis.reshape((total, *t.shape))))
+        places[found[-1]._index] = (at, total)
         at += t.size
-    return found
+    return Units(found, places)
+
+
+def is_taken_whole(spec: str, operand: int) -> bool:
+    """Whether a contraction with unit directions in place of an operand gives the other operand:
+    the operand is a vector, and summed over."""
+    letters, out = spec.split("->")[0].split(",")[operand], spec.split("->")[1]
+    return len(letters) == 1 and letters not in out
 
 
 def _cut(entries: Sequence[Entry], start: int, stop: int) -> list[Entry]:
@@ -45,13 +71,17 @@ def _env(tape: Any, count: int) -> list[Any]:
     return [tape.handle(tape, i, tape.entries[i][3]) for i in range(count)]
 
 
-def _batched(tape: Any, local: Recorder, results: list[Any], seeds: Sequence[Any]) -> list[Any]:
+def _batched(
+    tape: Any, local: Recorder, results: list[Any], seeds: Units | Sequence[Any]
+) -> list[Any]:
     """What `local` recorded, for a batch of its own inputs, on `tape`.
 
     None for a result that depends on no seed.
     """
-    size = seeds[0]._type.shape[0]
-    given = dict(zip(local.inputs, seeds, strict=False))
+    places = seeds.places if isinstance(seeds, Units) else {}
+    batch: Sequence[Any] = seeds.seeds if isinstance(seeds, Units) else seeds
+    size = batch[0]._type.shape[0]
+    given = dict(zip(local.inputs, batch, strict=False))
     at = [j for j, r in enumerate(results) if r is not None]
     outputs = []
     for j in at:
@@ -61,9 +91,55 @@ def _batched(tape: Any, local: Recorder, results: list[Any], seeds: Sequence[Any
     args = [given[k] if k in given else local.captured[k] for k in local.inputs]
     graph = batch_graph(local.graph(outputs), flags, size, all_outputs=True).graph
     found: list[Any] = [None] * len(results)
-    for j, made in zip(at, inline(tape, graph, args), strict=True):
+    for j, made in zip(at, _recorded(tape, graph, args, places), strict=True):
         found[j] = made
     return found
+
+
+def _recorded(
+    tape: Any, graph: Graph, args: Sequence[Any], places: dict[int, tuple[int, int]]
+) -> list[Any]:
+    """As `inline`; a contraction with unit directions takes the other operand as it is."""
+    env: dict[int, int] = {}
+    for k, arg in zip(graph.inputs, args, strict=True):
+        env[k] = tape.index_of(arg)
+    live = graph.live()
+    for i, (op, operands, params, _) in enumerate(graph.entries):
+        if not live[i] or op is INPUT:
+            continue
+        if op is CONSTANT:
+            env[i] = tape.index_of(graph.constants[i])
+            continue
+        own = tuple([env[k] for k in operands])
+        made = None
+        if op is TABLE["contract"]:
+            made = _taken(tape, own, dict(params)["spec"], places)
+        env[i] = (tape.record(op, own, params) if made is None else made)._index
+    return [tape.handle(tape, env[k], tape.entries[env[k]][3]) for k in graph.outputs]
+
+
+def _taken(
+    tape: Any, operands: tuple[int, ...], spec: str, places: dict[int, tuple[int, int]]
+) -> Any:
+    """The contraction of units with another operand without a product, or None."""
+    parts, out = spec.split("->")[0].split(","), spec.split("->")[1]
+    for own, other in ((0, 1), (1, 0)):
+        if operands[own] not in places or len(parts[own]) != 2:
+            continue
+        direction, summed = parts[own][0], parts[own][1]
+        if direction in parts[other] or direction not in out or summed in out:
+            continue
+        start, total = places[operands[own]]
+        left = parts[other].replace(summed, direction)
+        if sorted(left) != sorted(out):
+            continue
+        x = tape.handle(tape, operands[other], tape.entries[operands[other]][3])
+        x = TABLE["transpose"](x, axes=tuple(left.index(c) for c in out))
+        widths = [(0, 0)] * len(out)
+        rows_of = x._type.shape[out.index(direction)]
+        widths[out.index(direction)] = (start, total - start - rows_of)
+        return x if rows_of == total else TABLE["pad"](x, widths=tuple(widths))
+    return None
 
 
 def push(
@@ -73,7 +149,7 @@ def push(
     stop: int,
     before: Sequence[int],
     after: Sequence[int],
-    seeds: Sequence[Any],
+    seeds: Units | Sequence[Any],
 ) -> list[Any]:
     """Tangents of the values `after`, from a batch of tangents of the values `before`.
 
@@ -94,7 +170,7 @@ def pull(
     stop: int,
     before: Sequence[int],
     after: Sequence[int],
-    seeds: Sequence[Any],
+    seeds: Units | Sequence[Any],
 ) -> list[Any]:
     """Cotangents of the values `before`, from a batch of cotangents of the values `after`."""
     local = Recorder(tape)
