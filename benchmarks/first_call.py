@@ -78,7 +78,7 @@ def main() -> None:
     samples: dict[str, list[dict[str, Any]]] = {}
     warm = "wengert, disk cache warm"
     with tempfile.TemporaryDirectory() as folder:
-        run("wengert", folder)  # so that Python's own bytecode exists
+        run("wengert", folder)  # so that the system has read the files
     for number in range(1 if QUICK else max(ROUNDS.values())):
         for name in names:
             if number >= ROUNDS[name]:

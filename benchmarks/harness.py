@@ -8,6 +8,7 @@ time to go to sleep, and its own caches and threads are made as warm as its user
 
 from __future__ import annotations
 
+import compileall
 import concurrent.futures
 import functools
 import importlib
@@ -186,11 +187,23 @@ def as_floor(seconds: float) -> dict[str, float]:
 # ---------------------------------------------------------------- fresh processes
 
 
+@functools.cache
+def byte_compile() -> None:
+    """Write Python's bytecode of wengert, as installing a package does (the peers are installed).
+
+    A checkout has none where the environment forbids Python to write it.
+    """
+    found = importlib.util.find_spec("wengert")
+    for folder in (found.submodule_search_locations or ()) if found is not None else ():
+        compileall.compile_dir(folder, quiet=2)
+
+
 def fresh(program: str, *args: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Run a program of this folder in a process of its own; the JSON of its last line.
 
     Raises RuntimeError with the program's last words if it fails.
     """
+    byte_compile()
     done = subprocess.run(
         [sys.executable, str(FOLDER / program), *args],
         capture_output=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +73,8 @@ def _svg(graph: Graph) -> str:
 
 
 def _html(graph: Graph) -> str:
+    import html
+
     text = html.escape(str(graph))
     return (
         f'<!doctype html><meta charset="utf-8"><title>graph</title>{_svg(graph)}<pre>{text}</pre>'

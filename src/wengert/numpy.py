@@ -65,9 +65,12 @@ def _names() -> dict[str, Any]:
     found: dict[str, Any] = {
         name: op for name, op in vars(special).items() if isinstance(op, Elementwise)
     }
-    for name in dir(np):
-        if isinstance(value := getattr(np, name), np.ufunc) and value.__name__ in UFUNCS:
-            found[name] = value
+    # Not by dir(np): it names packages of NumPy that would be imported only to be passed over.
+    found |= {
+        name: value
+        for name, value in vars(np).items()
+        if isinstance(value, np.ufunc) and value.__name__ in UFUNCS
+    }
     found.update({name: f for (module, name), f in PUBLIC.items() if not module})
     found.update({name: getattr(np, name) for name in _VALUES})
     return found
