@@ -30,7 +30,7 @@ NAMES = (
     "PyTensor C",
     "PyTensor numba",
 )
-LATE = {"wengert": ("wengert.compiling", "wengert.codegen.engine", "scipy.linalg.cython_blas")}
+LATE = {"wengert": ("wengert.compiling", "wengert.codegen.compiler", "scipy.linalg.cython_blas")}
 
 
 def status(field: str) -> int:

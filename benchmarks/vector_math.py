@@ -12,7 +12,7 @@ import harness
 import numpy as np
 
 from wengert.codegen import math_jit
-from wengert.codegen.emit import INTERPRETED
+from wengert.codegen.supported import INTERPRETED
 from wengert.ops import TABLE
 
 SIZE = 4096

@@ -5,8 +5,8 @@ import pytest
 from tests.codegen import math_reference as reference
 
 from wengert.codegen import math_jit
-from wengert.codegen.emit import INTERPRETED, supports
 from wengert.codegen.math_table import EMITTERS
+from wengert.codegen.supported import INTERPRETED, supports
 from wengert.errors import WengertError
 from wengert.ops import TABLE
 

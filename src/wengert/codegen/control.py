@@ -3,7 +3,7 @@
 Each has the signature of a kernel, `void f(i64* slots, i64* args)`. A plan inside has a *frame*, a
 piece of the arena of the plan around it: its own table of slots, then its own arena. Rows of three
 words say how the table is filled before its steps run: (slot, where from, number), where `where
-from` is one of `SOURCES`.
+from` is one of `tables.SOURCES`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,9 @@ from typing import Any
 from llvmlite import ir
 
 from wengert.codegen.blocks import I8, I64, i64, loop
+from wengert.codegen.tables import CARRY, SOURCES
 
-__all__ = ["CARRY", "SOURCES", "build_control"]
-
-#: Where an address in the table of an inner plan comes from: `number` bytes into the frame, the
-#: number itself, or slot `number` of the plan around it.
-SOURCES = {"frame": 0, "address": 1, "outer": 2}
-
-#: The words of a carry's row: the inner slots that read and write it (and the one by which the
-#: condition of a `while` reads it), the outer slots of its first and last value, where in the frame
-#: its other buffer begins, and its bytes.
-CARRY = ("read", "write", "condition", "first", "result", "spare", "bytes")
+__all__ = ["build_control"]
 
 _PLACES = I64.as_pointer()
 _KERNEL = ir.FunctionType(ir.VoidType(), [_PLACES, _PLACES])

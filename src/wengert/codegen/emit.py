@@ -1,7 +1,7 @@
 """Elementwise operators as LLVM instructions, for scalars and explicit vectors alike.
 
 `emit` is the one entry. Every elementwise operator of the rule table is either emitted or listed in
-`INTERPRETED` with the reason.
+`supported.INTERPRETED` with the reason.
 """
 
 from __future__ import annotations
@@ -24,26 +24,10 @@ import wengert.codegen.math_trig  # noqa: F401
 from wengert.codegen.math_table import EMITTERS
 from wengert.codegen.vector import Kind, Lanes
 
-__all__ = ["INTERPRETED", "emit", "supports"]
-
-#: Operators left to the interpreter, and why.
-INTERPRETED: dict[str, str] = {
-    "erfinv": "rare; its tails need several intervals of their own",
-    "gammaln": "rare; reflection and zeros at 1 and 2 need several intervals",
-    "digamma": "rare; reflection and the zero at 1.46 need several intervals",
-    "polygamma": "rare; its order is a parameter, so there is no one polynomial",
-}
-
+__all__ = ["emit"]
 
 #: Operators whose result depends on the float type itself, not only on its numbers.
 _OF_THE_TYPE = frozenset({"nextafter", "spacing", "cast", "where"})
-_DTYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
-
-
-def supports(op_name: str, dtype: Any) -> bool:
-    """Whether `emit` can emit an operator on operands of a dtype."""
-    dtype = np.dtype(dtype)
-    return op_name in EMITTERS and dtype.isnative and dtype.str[1:] in _DTYPES
 
 
 def _operand_kind(op_name: str, position: int, value: ir.Value, kind: Kind) -> Kind:

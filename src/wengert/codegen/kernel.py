@@ -1,4 +1,4 @@
-"""What a fused kernel computes, as data: its structure and dtypes, without any size.
+"""What kernels and walks compute, as data: structure and dtypes, without any size.
 
 A kernel iterates over merged axes, of which the last is the *inner* one (contiguous, vectorised).
 Its values are *full* (one per element of the inner axis), or *row* values (one per row). A row
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Instruction", "KernelSpec", "Load", "Store", "is_cheap"]
+__all__ = ["Instruction", "KernelSpec", "Load", "Spec", "Store", "WalkSpec", "is_cheap"]
 
 Bits = tuple[bool, ...]
 
@@ -133,3 +133,41 @@ class KernelSpec:
     def key(self) -> str:
         """A name that is the same in every process, from the whole structure."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class WalkSpec:
+    """The structure of a walk.
+
+    kind : "zero", "copy", "add" (to the target), "plus" (target = source 0 + source 1, in order),
+        "dot" (target = sum over the last `summed` axes of source 0 times source 1)
+    dtype : of target and sources
+    rank : number of axes
+    indices : dtype of each index array
+    into_target : whether indices address the target; else the source
+    unit : whether target and source 0 (for "dot": source 1) have stride 1 along the last axis (for
+        "dot": the last that is not summed, along which source 0 does not vary)
+    tiled : go through the last two axes in squares, since target and source are contiguous along
+        different ones (a transpose)
+    """
+
+    kind: str
+    dtype: np.dtype[Any]
+    rank: int
+    indices: tuple[np.dtype[Any], ...] = ()
+    into_target: bool = False
+    summed: int = 0
+    unit: bool = False
+    tiled: bool = False
+
+    @property
+    def sources(self) -> int:
+        """How many arrays are read, index arrays left out."""
+        return {"zero": 0, "copy": 1, "add": 1, "plus": 2, "dot": 2}[self.kind]
+
+    def key(self) -> str:
+        """A name that is the same in every process, from the whole structure."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
+
+
+Spec = KernelSpec | WalkSpec

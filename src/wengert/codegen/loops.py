@@ -22,9 +22,10 @@ from llvmlite import ir
 from wengert.codegen.blocks import F64, I32, I64, i64, loop, memory_type, splat
 from wengert.codegen.emit import emit
 from wengert.codegen.kernel import KernelSpec, Store, is_cheap
+from wengert.codegen.rows import store_phase, temporaries
 from wengert.codegen.vector import Kind
 
-__all__ = ["BLOCK", "build_kernel", "temporaries"]
+__all__ = ["BLOCK", "build_kernel"]
 
 #: Elements of a row that are summed in registers before they join the compensated sum.
 BLOCK = 4096
@@ -34,46 +35,6 @@ _UNROLL = 4
 
 _IDENTITY = {"sum": 0.0, "max": -np.inf, "min": np.inf}
 _COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
-
-
-def temporaries(spec: KernelSpec) -> list[int]:
-    """The full values that are kept in a temporary row for a later phase."""
-    full, phases = spec.is_full(), spec.phases()
-    n = len(spec.loads)
-    kept: set[int] = set()
-    for number, instruction in enumerate(spec.body, start=n):
-        if not (full[number] or instruction.reduces):
-            continue
-        for k in _leaves(spec, instruction.operands, phases[number], full, phases):
-            kept.add(k)
-    for store in spec.stores:
-        if full[store.value] or (store.bits and store.bits[-1]):
-            for k in _leaves(spec, (store.value,), _store_phase(spec, store), full, phases):
-                kept.add(k)
-    return sorted(kept)
-
-
-def _recomputed(spec: KernelSpec, k: int, full: list[bool]) -> bool:
-    # One cheap operation on loads and row values.
-    n = len(spec.loads)
-    if k < n:
-        return True
-    instruction = spec.body[k - n]
-    return is_cheap(instruction.name) and all(o < n or not full[o] for o in instruction.operands)
-
-
-def _leaves(
-    spec: KernelSpec, operands: Sequence[int], phase: int, full: list[bool], phases: list[int]
-) -> list[int]:
-    """Which operands are read from a temporary row in a phase."""
-    return [k for k in operands if full[k] and phases[k] < phase and not _recomputed(spec, k, full)]
-
-
-def _store_phase(spec: KernelSpec, store: Store) -> int:
-    full, phases = spec.is_full(), spec.phases()
-    phase = phases[store.value]
-    spread = not full[store.value] and bool(store.bits) and store.bits[-1]
-    return phase + 1 if spread else phase
 
 
 class _Builder:
@@ -163,7 +124,7 @@ class _Builder:
                 self.row_values[k] = self._load(self.load_base[k], load.dtype, 1)
         self._row_instructions(-1)
         last = max(self.phase, default=-1)
-        last = max([last, *(_store_phase(self.spec, s) for s in self.spec.stores)])
+        last = max([last, *(store_phase(self.spec, s) for s in self.spec.stores)])
         if self.spec.rank:
             for phase in range(last + 1):
                 self._inner(phase)
@@ -199,7 +160,7 @@ class _Builder:
         stores = [
             number
             for number, store in enumerate(self.spec.stores)
-            if self._stored_in_loop(store) and _store_phase(self.spec, store) == phase
+            if self._stored_in_loop(store) and store_phase(self.spec, store) == phase
         ]
         kept = [k for k in self.temporary if self.phase[k] == phase]
         if not (reductions or stores or kept):

@@ -1,8 +1,8 @@
 """The way from Python into native code: a `METH_FASTCALL` function, built as LLVM IR.
 
 One function serves every compiled function and signature. Its `self` is a bytes object that holds
-the address of a *site*; a site begins a list of *descriptors*, one per signature (see the constants
-below; `plan.site` fills them). A call
+the address of a *site*; a site begins a list of *descriptors*, one per signature (see `tables`;
+`plan.site` fills them). A call
 
 1. walks the descriptor's nodes: each fetches an object (an argument, or an item of a list, tuple or
    dict fetched before) and checks it (type, dtype, shape, contiguity, or length);
@@ -24,53 +24,10 @@ from typing import Any
 
 from llvmlite import ir
 
-__all__ = ["API", "DESCRIPTOR", "NODE", "OUT", "SITE", "build_entry"]
+from wengert.codegen.tables import API, DESCRIPTOR, NODE, OUT, SITE
 
+__all__ = ["build_entry"]
 
-def _numbered(*names: str) -> dict[str, int]:
-    return {name: i for i, name in enumerate(names)}
-
-
-#: Fields (64-bit words) of the structures that Python fills.
-SITE = _numbered("first", "fallback", "api")
-DESCRIPTOR = _numbered(
-    "next",
-    "nodes",
-    "node_count",
-    "outs",
-    "out_count",
-    "program",
-    "program_count",
-    "steps",
-    "step_count",
-    "slots",
-    "release",
-    "argument_count",
-)
-#: `fetch`: 0 argument, 1 item of a tuple, 2 of a list, 3 of a dict. `check`: 0 tuple, 1 list,
-#: 2 dict (of `size` items), 3 array, 4 scalar of one of two types.
-NODE = _numbered("fetch", "parent", "key", "check", "size", "type", "nd", "dims", "slot", "other")
-OUT = _numbered("slot", "nd", "dims", "descr", "scalar")
-#: Addresses of functions and types of CPython and NumPy.
-API = _numbered(
-    "PyEval_SaveThread",
-    "PyEval_RestoreThread",
-    "PyArray_Empty",
-    "PyArray_Scalar",
-    "PyTuple_New",
-    "PyList_New",
-    "PyDict_New",
-    "PyDict_SetItem",
-    "PyDict_GetItem",
-    "Py_IncRef",
-    "Py_DecRef",
-    "PyObject_Vectorcall",
-    "PyArray_Type",
-    "PyTuple_Type",
-    "PyList_Type",
-    "PyDict_Type",
-    "PyDict_Size",
-)
 
 I64 = ir.IntType(64)
 I32 = ir.IntType(32)

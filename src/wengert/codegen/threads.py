@@ -1,4 +1,4 @@
-"""The thread pool: native workers that help to run the chunks of a step.
+"""The thread pool: native workers that help to run the chunks of a step. `pool` starts them.
 
 A step has one or more argument blocks, one per chunk. The calling thread publishes the step and
 wakes the workers; then all take chunk after chunk from a common counter, so that a worker that the
@@ -12,45 +12,20 @@ nothing of Python. They are stopped when the process ends, and a forked child st
 
 from __future__ import annotations
 
-import atexit
-import ctypes
-import os
-import threading
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 
-__all__ = ["build_threads", "ensure_pool", "worker_count"]
+from wengert.codegen.tables import CLOSED, POOL
+
+__all__ = ["build_threads"]
+
+#: How often a waiting thread tries before it sleeps.
+_SPINS = 2000
 
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
 KERNEL = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64.as_pointer()])
-
-#: Words of the pool. A job is `KERNEL`, `SLOTS`, `BLOCKS`, `COUNT`; `NEXT` is the next chunk to
-#: take, `FINISHED` the number of chunks done. The semaphore takes four words.
-(
-    _BUSY,
-    _WORKERS,
-    _POST,
-    _WAIT,
-    _TRY,
-    _YIELD,
-    _STOP,
-    _KERNEL,
-    _SLOTS,
-    _BLOCKS,
-    _COUNT,
-    _NEXT,
-    _FINISHED,
-    _WORK,
-) = (*range(11), 16, 24, 32)
-_WORDS = 40
-#: A value of `NEXT` at which there is nothing to take.
-_CLOSED = 1 << 40
-#: How often a waiting thread tries before it sleeps.
-_SPINS = 2000
-_MOST_WORKERS = 15
 
 
 def _c(value: int) -> Any:
@@ -93,14 +68,16 @@ def _build_take_chunks(module: ir.Module) -> Any:
     head.branch(start)
     b = ir.IRBuilder(start)
     # Only after a chunk was taken may the job be read: until then it may be another one's.
-    chunk = b.atomic_rmw("add", _word(b, pool, _NEXT), _c(1), "seq_cst")
-    count = b.load_atomic(_word(b, pool, _COUNT), "acquire", 8)
+    chunk = b.atomic_rmw("add", _word(b, pool, POOL["next"]), _c(1), "seq_cst")
+    count = b.load_atomic(_word(b, pool, POOL["count"]), "acquire", 8)
     b.cbranch(b.icmp_signed("<", chunk, count), run, done)
     b.position_at_end(run)
-    kernel, slots, blocks = (b.load(_word(b, pool, k)) for k in (_KERNEL, _SLOTS, _BLOCKS))
+    kernel, slots, blocks = (
+        b.load(_word(b, pool, k)) for k in (POOL["kernel"], POOL["slots"], POOL["blocks"])
+    )
     args = b.load(b.inttoptr(b.add(blocks, b.shl(chunk, _c(3))), I64.as_pointer()))
     _run(b, kernel, slots, args)
-    b.atomic_rmw("add", _word(b, pool, _FINISHED), _c(1), "seq_cst")
+    b.atomic_rmw("add", _word(b, pool, POOL["finished"]), _c(1), "seq_cst")
     b.branch(start)
     b.position_at_end(done)
     b.ret_void()
@@ -119,24 +96,24 @@ def _build_worker(module: ir.Module, take: Any) -> None:
     names = ("entry", "wait", "spin", "again", "sleep", "woken", "work", "done")
     entry, wait, spin, again, sleep, woken, work, done = map(function.append_basic_block, names)
     b = ir.IRBuilder(entry)
-    semaphore = b.add(pool, _c(8 * _WORK))
+    semaphore = b.add(pool, _c(8 * POOL["work"]))
     b.branch(wait)
     b.position_at_end(wait)
     b.branch(spin)
     b.position_at_end(spin)
     i = b.phi(I64)
     i.add_incoming(_c(0), wait)
-    got = b.icmp_signed("==", _call(b, pool, _TRY, semaphore), ir.Constant(I32, 0))
+    got = b.icmp_signed("==", _call(b, pool, POOL["try"], semaphore), ir.Constant(I32, 0))
     b.cbranch(got, woken, again)
     b.position_at_end(again)
     after = b.add(i, _c(1))
     i.add_incoming(after, again)
     b.cbranch(b.icmp_signed("<", after, _c(_SPINS)), spin, sleep)
     b.position_at_end(sleep)  # a signal may end the sleep without work: then it sleeps again
-    got = b.icmp_signed("==", _call(b, pool, _WAIT, semaphore), ir.Constant(I32, 0))
+    got = b.icmp_signed("==", _call(b, pool, POOL["wait"], semaphore), ir.Constant(I32, 0))
     b.cbranch(got, woken, sleep)
     b.position_at_end(woken)
-    stop = b.load_atomic(_word(b, pool, _STOP), "acquire", 8)
+    stop = b.load_atomic(_word(b, pool, POOL["stop"]), "acquire", 8)
     b.cbranch(b.icmp_signed("==", stop, _c(0)), work, done)
     b.position_at_end(work)
     b.call(take, [pool])
@@ -155,7 +132,7 @@ def _build_run_chunks(module: ir.Module, state: Any, take: Any) -> None:
     pool = b.load(state)
     b.cbranch(b.icmp_unsigned("!=", pool, _c(0)), ask, alone)
     b.position_at_end(ask)
-    was_busy = b.atomic_rmw("xchg", _word(b, pool, _BUSY), _c(1), "acquire")
+    was_busy = b.atomic_rmw("xchg", _word(b, pool, POOL["busy"]), _c(1), "acquire")
     b.cbranch(b.icmp_unsigned("==", was_busy, _c(0)), parallel, alone)
 
     def each(stop: Any, act: Any) -> None:
@@ -175,18 +152,18 @@ def _build_run_chunks(module: ir.Module, state: Any, take: Any) -> None:
     b.position_at_end(parallel)
     # Closed first, opened last: a worker that is late from the job before takes nothing of a job
     # that is half written.
-    b.store_atomic(_c(_CLOSED), _word(b, pool, _NEXT), "seq_cst", 8)
-    for word, value in ((_KERNEL, kernel), (_SLOTS, slots), (_BLOCKS, blocks)):
+    b.store_atomic(_c(CLOSED), _word(b, pool, POOL["next"]), "seq_cst", 8)
+    for word, value in ((POOL["kernel"], kernel), (POOL["slots"], slots), (POOL["blocks"], blocks)):
         b.store(value, _word(b, pool, word))
-    b.store_atomic(count, _word(b, pool, _COUNT), "seq_cst", 8)
-    b.store_atomic(_c(0), _word(b, pool, _FINISHED), "seq_cst", 8)
-    b.store_atomic(_c(0), _word(b, pool, _NEXT), "seq_cst", 8)
-    workers, others = b.load(_word(b, pool, _WORKERS)), b.sub(count, _c(1))
+    b.store_atomic(count, _word(b, pool, POOL["count"]), "seq_cst", 8)
+    b.store_atomic(_c(0), _word(b, pool, POOL["finished"]), "seq_cst", 8)
+    b.store_atomic(_c(0), _word(b, pool, POOL["next"]), "seq_cst", 8)
+    workers, others = b.load(_word(b, pool, POOL["workers"])), b.sub(count, _c(1))
     wanted = b.select(b.icmp_signed("<", workers, others), workers, others)
-    each(wanted, lambda i: _call(b, pool, _POST, b.add(pool, _c(8 * _WORK))))
+    each(wanted, lambda i: _call(b, pool, POOL["post"], b.add(pool, _c(8 * POOL["work"]))))
     b.call(take, [pool])
     _wait_until_finished(b, function, pool, count)
-    b.store_atomic(_c(0), _word(b, pool, _BUSY), "release", 8)
+    b.store_atomic(_c(0), _word(b, pool, POOL["busy"]), "release", 8)
     b.ret_void()
     b.position_at_end(alone)
     each(
@@ -208,7 +185,7 @@ def _wait_until_finished(b: ir.IRBuilder, function: Any, pool: Any, count: Any) 
     b.position_at_end(look)
     i = b.phi(I64)
     i.add_incoming(_c(0), before)
-    finished = b.load_atomic(_word(b, pool, _FINISHED), "seq_cst", 8)
+    finished = b.load_atomic(_word(b, pool, POOL["finished"]), "seq_cst", 8)
     b.cbranch(b.icmp_signed("==", finished, count), done, again)
     b.position_at_end(again)
     after = b.add(i, _c(1))
@@ -216,95 +193,7 @@ def _wait_until_finished(b: ir.IRBuilder, function: Any, pool: Any, count: Any) 
     b.cbranch(b.icmp_signed("<", after, _c(_SPINS)), look, give_way)
     b.position_at_end(give_way)
     yields = ir.FunctionType(I32, [])
-    b.call(b.inttoptr(b.load(_word(b, pool, _YIELD)), yields.as_pointer()), [])
+    b.call(b.inttoptr(b.load(_word(b, pool, POOL["yield"])), yields.as_pointer()), [])
     i.add_incoming(after, give_way)
     b.branch(look)
     b.position_at_end(done)
-
-
-# ---------------------------------------------------------------- starting and stopping
-
-_lock = threading.Lock()
-_pool: Any = None
-_threads: list[Any] = []
-
-
-def worker_count() -> int:
-    """Workers beside the calling thread: one per further core, or `WENGERT_THREADS` - 1."""
-    chosen = os.environ.get("WENGERT_THREADS", "")
-    if chosen.isdigit() and int(chosen) > 0:
-        return min(int(chosen) - 1, _MOST_WORKERS)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min((cores or 1) - 1, _MOST_WORKERS)
-
-
-def ensure_pool(address_of: Any) -> None:
-    """Start the workers, once per process. `address_of(name)` finds functions of the runtime.
-
-    Where threads or semaphores are not to be had, everything runs on the calling thread.
-    """
-    global _pool
-    with _lock:
-        if _pool is not None or worker_count() == 0:
-            return
-        try:
-            libc = ctypes.CDLL(None)
-            names = ("sem_post", "sem_wait", "sem_trywait", "sched_yield")
-            functions = [ctypes.cast(getattr(libc, n), ctypes.c_void_p).value or 0 for n in names]
-            create, begin = libc.pthread_create, libc.sem_init
-        except (OSError, AttributeError):
-            return
-        begin.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_uint]
-        create.argtypes = [ctypes.c_void_p] * 4
-        words = np.zeros(_WORDS, np.int64)
-        base = words.ctypes.data
-        words[[_POST, _WAIT, _TRY, _YIELD]] = functions
-        words[_NEXT] = _CLOSED
-        begin(base + 8 * _WORK, 0, 0)
-        for _ in range(worker_count()):
-            thread = ctypes.c_ulong()
-            if create(ctypes.addressof(thread), None, address_of("pool_worker"), base):
-                break
-            _threads.append(thread)
-        words[_WORKERS] = len(_threads)
-        _pool = (words, libc, address_of("set_pool"))
-        _set(base)
-
-
-def _set(address: int) -> None:
-    ctypes.CFUNCTYPE(None, ctypes.c_int64)(_pool[2])(address)
-
-
-def _stop() -> None:
-    """End the workers before the memory of their code is freed."""
-    global _pool
-    with _lock:
-        if _pool is None:
-            return
-        words, libc, _ = _pool
-        _set(0)
-        words[_STOP] = 1
-        base = words.ctypes.data
-        libc.sem_post.argtypes = [ctypes.c_void_p]
-        libc.pthread_join.argtypes = [ctypes.c_ulong, ctypes.c_void_p]
-        for _ in _threads:
-            libc.sem_post(base + 8 * _WORK)
-        for thread in _threads:
-            libc.pthread_join(thread, None)
-        _threads.clear()
-        _pool = None
-
-
-def _forget() -> None:
-    """In a forked child: the workers were not copied."""
-    global _pool, _lock
-    _lock = threading.Lock()
-    if _pool is not None:
-        _set(0)
-        _threads.clear()
-        _pool = None
-
-
-atexit.register(_stop)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

@@ -14,55 +14,18 @@ array, whatever the indices are.
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 
 from wengert.codegen.blocks import I64, i64, loop, memory_type, splat
+from wengert.codegen.kernel import WalkSpec
 
-__all__ = ["WalkSpec", "build_walk"]
+__all__ = ["build_walk"]
 
 
 #: Elements along the side of a tile: a line of the cache, of the smaller dtypes.
 TILE = 16
-
-
-@dataclass(frozen=True)
-class WalkSpec:
-    """The structure of a walk.
-
-    kind : "zero", "copy", "add" (to the target), "plus" (target = source 0 + source 1, in order),
-        "dot" (target = sum over the last `summed` axes of source 0 times source 1)
-    dtype : of target and sources
-    rank : number of axes
-    indices : dtype of each index array
-    into_target : whether indices address the target; else the source
-    unit : whether target and source 0 (for "dot": source 1) have stride 1 along the last axis (for
-        "dot": the last that is not summed, along which source 0 does not vary)
-    tiled : go through the last two axes in squares, since target and source are contiguous along
-        different ones (a transpose)
-    """
-
-    kind: str
-    dtype: np.dtype[Any]
-    rank: int
-    indices: tuple[np.dtype[Any], ...] = ()
-    into_target: bool = False
-    summed: int = 0
-    unit: bool = False
-    tiled: bool = False
-
-    @property
-    def sources(self) -> int:
-        """How many arrays are read, index arrays left out."""
-        return {"zero": 0, "copy": 1, "add": 1, "plus": 2, "dot": 2}[self.kind]
-
-    def key(self) -> str:
-        """A name that is the same in every process, from the whole structure."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
 
 
 class _Walk:

@@ -111,7 +111,7 @@ class Report:
 
     def code(self, step: int | None = None, *, assembly: bool = False) -> str:
         """The generated code of one step, or of all kernels: LLVM IR, or assembly."""
-        from wengert.codegen.engine import kernel_assembly, kernel_text
+        from wengert.codegen.compiler import kernel_assembly, kernel_text
 
         if step is not None and not (
             0 <= step < len(self.steps) and _specs(self.steps[step : step + 1])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wengert.codegen.kernel import Instruction, KernelSpec, Load, Store, is_cheap
-from wengert.codegen.threads import worker_count
+from wengert.codegen.pool import worker_count
 from wengert.plan.lowering import LoweredGroup
 
 __all__ = ["Combination", "split", "work_of"]

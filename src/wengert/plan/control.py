@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert.codegen.control import CARRY, SOURCES
+from wengert.codegen.tables import CARRY, SOURCES
 from wengert.graph import Graph, Type
 from wengert.plan.storage import ALIGNMENT
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from wengert.codegen.engine import build_function
-from wengert.codegen.loops import temporaries
+from wengert.codegen.compiler import build_function
 from wengert.codegen.objects import Target
+from wengert.codegen.rows import temporaries
 from wengert.errors import ArgumentError
 from wengert.graph import CONSTANT, Graph, Type
 from wengert.plan.chunks import block

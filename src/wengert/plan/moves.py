@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wengert.codegen.walk import WalkSpec
+from wengert.codegen.kernel import WalkSpec
 from wengert.graph import Type
 
 __all__ = ["TARGET", "Walk", "safe_walks", "walks", "whole_copy", "zero_fill"]

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from wengert.codegen.emit import supports
 from wengert.codegen.engine import compile_kernels, runtime_address
-from wengert.codegen.kernel import KernelSpec
-from wengert.codegen.loops import temporaries
-from wengert.codegen.threads import worker_count
-from wengert.codegen.walk import WalkSpec
+from wengert.codegen.kernel import KernelSpec, WalkSpec
+from wengert.codegen.pool import worker_count
+from wengert.codegen.rows import temporaries
+from wengert.codegen.supported import supports
 from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.plan.blas import blas_threads
 from wengert.plan.chunks import split

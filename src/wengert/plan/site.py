@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from wengert.codegen.engine import runtime_address
-from wengert.codegen.pycall import API, DESCRIPTOR, NODE, OUT
+from wengert.codegen.tables import API, DESCRIPTOR, NODE, OUT
 from wengert.plan.executable import Executable
 
 __all__ = ["Site"]

@@ -1,0 +1,95 @@
+"""The words of the structures that Python fills and the native runtime reads."""
+
+from __future__ import annotations
+
+__all__ = [
+    "API",
+    "CARRY",
+    "CLOSED",
+    "DESCRIPTOR",
+    "NODE",
+    "OUT",
+    "POOL",
+    "POOL_WORDS",
+    "SITE",
+    "SOURCES",
+]
+
+
+def _numbered(*names: str) -> dict[str, int]:
+    return {name: i for i, name in enumerate(names)}
+
+
+#: Fields (64-bit words) of the structures that Python fills.
+SITE = _numbered("first", "fallback", "api")
+DESCRIPTOR = _numbered(
+    "next",
+    "nodes",
+    "node_count",
+    "outs",
+    "out_count",
+    "program",
+    "program_count",
+    "steps",
+    "step_count",
+    "slots",
+    "release",
+    "argument_count",
+)
+#: `fetch`: 0 argument, 1 item of a tuple, 2 of a list, 3 of a dict. `check`: 0 tuple, 1 list,
+#: 2 dict (of `size` items), 3 array, 4 scalar of one of two types.
+NODE = _numbered("fetch", "parent", "key", "check", "size", "type", "nd", "dims", "slot", "other")
+OUT = _numbered("slot", "nd", "dims", "descr", "scalar")
+#: Addresses of functions and types of CPython and NumPy.
+API = _numbered(
+    "PyEval_SaveThread",
+    "PyEval_RestoreThread",
+    "PyArray_Empty",
+    "PyArray_Scalar",
+    "PyTuple_New",
+    "PyList_New",
+    "PyDict_New",
+    "PyDict_SetItem",
+    "PyDict_GetItem",
+    "Py_IncRef",
+    "Py_DecRef",
+    "PyObject_Vectorcall",
+    "PyArray_Type",
+    "PyTuple_Type",
+    "PyList_Type",
+    "PyDict_Type",
+    "PyDict_Size",
+)
+
+#: Where an address in the table of an inner plan comes from: `number` bytes into the frame, the
+#: number itself, or slot `number` of the plan around it.
+SOURCES = {"frame": 0, "address": 1, "outer": 2}
+
+#: The words of a carry's row: the inner slots that read and write it (and the one by which the
+#: condition of a `while` reads it), the outer slots of its first and last value, where in the frame
+#: its other buffer begins, and its bytes.
+CARRY = ("read", "write", "condition", "first", "result", "spare", "bytes")
+
+#: Words of the pool of threads. A job is `kernel`, `slots`, `blocks`, `count`; `next` is the next
+#: chunk to take, `finished` the number of chunks done. The semaphore takes four words.
+POOL = {
+    **_numbered(
+        "busy",
+        "workers",
+        "post",
+        "wait",
+        "try",
+        "yield",
+        "stop",
+        "kernel",
+        "slots",
+        "blocks",
+        "count",
+    ),
+    "next": 16,
+    "finished": 24,
+    "work": 32,
+}
+POOL_WORDS = 40
+#: A value of `next` at which there is nothing to take.
+CLOSED = 1 << 40
