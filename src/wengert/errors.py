@@ -97,6 +97,10 @@ class DerivativeError(WengertError, TypeError):
     """A derivative was asked for that does not exist."""
 
 
+class BudgetError(WengertError, MemoryError):
+    """No plan was found that keeps to a memory budget: the message states the smallest feasible."""
+
+
 class GradientCheckError(WengertError, AssertionError):
     """A derivative disagrees with central differences or with the other mode."""
 

@@ -6,7 +6,7 @@ An operation only appends to the tape. A value is computed when Python asks for 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from wengert.errors import NoValueError
 from wengert.graph import CONSTANT, INPUT, Graph, Tape, Traced, Type
 from wengert.ops import TABLE
 from wengert.run import evaluate_entry
+from wengert.run.budget import VIEWS, current_budget
 
 __all__ = ["Recorder"]
 
@@ -29,6 +30,7 @@ class Recorder(Tape):
     why_no_values : what to tell a user who asks for the value of an input that has none
     prepare : what to do to a graph before derivatives are taken of it, if anything: a compiling
         caller brings it into numerically stable forms; inherited by tapes inside
+    budget : bytes that running the recorded graph may hold; None: as many as it needs
     fast : whether the short path of recording may be taken (open, and no lines wanted)
     """
 
@@ -43,6 +45,14 @@ class Recorder(Tape):
         self.why_no_values = why_no_values
         self.prepare: Callable[[Graph], Graph] | None = getattr(parent, "prepare", None)
         self.fast = not lines
+        self.budget: int | None = None
+
+    def limit(self, budget: int) -> None:
+        """Note a memory budget on the outermost tape: for the graph that it records."""
+        tape: Any = self
+        while tape.parent is not None:
+            tape = tape.parent
+        tape.budget = budget if tape.budget is None else min(budget, tape.budget)
 
     @property
     def closed(self) -> bool:
@@ -77,6 +87,7 @@ class Recorder(Tape):
             if k not in values and k not in needed:
                 needed.add(k)
                 stack.extend(entries[k][1])
+        room = None if current_budget() is None else _Room(self, sorted(needed))
         with np.errstate(all="ignore"):
             for k in sorted(needed):
                 op, operands, params, _ = entries[k]
@@ -86,6 +97,8 @@ class Recorder(Tape):
                     values[k] = self.constants[k]
                 else:
                     values[k] = evaluate_entry(op, [values[o] for o in operands], params)
+                    if room is not None:
+                        room.keep_to_budget(k)
         return values[index]
 
     def _input_value(self, index: int) -> Any:
@@ -117,3 +130,41 @@ class Recorder(Tape):
             self.inputs.append(k)
             self.bindings[k] = value
         self.constants = {}
+
+
+class _Room:
+    """Gives up values that were computed while recording, where they exceed a budget.
+
+    What the program will ask for next is not known. The oldest values go first: a loop goes on from
+    the latest. What is needed after all is computed again.
+    """
+
+    def __init__(self, tape: Recorder, needed: Sequence[int]) -> None:
+        self.tape = tape
+        self.budget = current_budget() or 0
+        self.last: dict[int, int] = {}
+        for k in needed:
+            for operand in tape.entries[k][1]:
+                self.last[operand] = k
+        self.held = sum([self._bytes(k) for k in tape.values])
+
+    def _bytes(self, k: int) -> int:
+        value, op = self.tape.values[k], self.tape.entries[k][0]
+        if op is INPUT or op is CONSTANT or op.name in VIEWS:
+            return 0
+        return value.nbytes if isinstance(value, np.ndarray) else 0
+
+    def keep_to_budget(self, now: int) -> None:
+        """Give up values until those that are left fit; `now` has just been computed."""
+        own = self._bytes(now)
+        self.held += own
+        most = self.budget - own  # leaves room for the next one
+        if self.held <= most:
+            return
+        for k in sorted(self.tape.values):
+            size = self._bytes(k)
+            if size and self.last.get(k, -1) <= now and k != now:
+                del self.tape.values[k]
+                self.held -= size
+            if self.held <= most:
+                return

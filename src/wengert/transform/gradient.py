@@ -16,6 +16,7 @@ from wengert.capture import Captured, capture, check_argnums, flatten, function_
 from wengert.capture.function import as_leaf
 from wengert.errors import ArgumentError, DTypeError, ShapeError
 from wengert.graph import Traced, type_of
+from wengert.run.budget import Budget, limited
 from wengert.transform.examples import for_each_example
 from wengert.transform.graphs import (
     Split,
@@ -44,6 +45,7 @@ def value_and_grad(
     has_aux: bool = False,
     *,
     per_example: bool = False,
+    memory: Budget | None = None,
 ) -> Callable[..., Any]:
     """A function that returns the value of `f` and its gradient, in two sweeps.
 
@@ -55,6 +57,9 @@ def value_and_grad(
     per_example : one value and gradient for each example of a batch, without a loop: every leaf of
         the other positional arguments counts the examples along its first axis, and so does every
         leaf of the result; arguments in `argnums` and keyword arguments are shared
+    memory : a budget for what is held beside the arguments while the derivative runs: bytes, or a
+        string such as "200MB" or "1.5GiB". Values are computed again where keeping them would take
+        more. A budget that is not binding changes nothing
 
     Returns
     -------
@@ -65,7 +70,8 @@ def value_and_grad(
     Raises
     ------
     ShapeError if the result is no scalar, DTypeError if an argument or the result is not float,
-    ArgumentError if `argnums` names an argument that was not passed by position.
+    ArgumentError if `argnums` names an argument that was not passed by position, BudgetError if no
+    plan within the budget is found: it states the smallest feasible one.
 
     Example
     -------
@@ -93,7 +99,8 @@ def value_and_grad(
         trees = split(results[outputs:], captured)
         return value, trees[0] if isinstance(argnums, (int, np.integer)) else tuple(trees)
 
-    return for_each_example(derived, f, argnums, "grad") if per_example else derived
+    each = for_each_example(derived, f, argnums, "grad") if per_example else derived
+    return limited(each, memory)
 
 
 def _check_scalar(captured: Captured, f: Any) -> None:
@@ -119,6 +126,7 @@ def grad(
     has_aux: bool = False,
     *,
     per_example: bool = False,
+    memory: Budget | None = None,
 ) -> Callable[..., Any]:
     """A function that returns the gradient of `f`, by reverse mode.
 
@@ -132,7 +140,7 @@ def grad(
     >>> print(wg.grad(lambda w, x: (w * x) ** 2, per_example=True)(1.0, np.array([1.0, 2.0])))
     [2. 8.]
     """
-    both = value_and_grad(f, argnums, has_aux, per_example=per_example)
+    both = value_and_grad(f, argnums, has_aux, per_example=per_example, memory=memory)
 
     @functools.wraps(f, assigned=("__name__", "__doc__", "__module__"))
     def derived(*args: Any, **kwargs: Any) -> Any:

@@ -9,6 +9,8 @@ import numpy as np
 
 from wengert.graph import CONSTANT, INPUT, Graph, innermost
 from wengert.run import run
+from wengert.run.budget import current_budget
+from wengert.transform.memory.entries import fitted_graph
 
 __all__ = ["apply_graph", "inline", "runners"]
 
@@ -38,10 +40,23 @@ def inline(tape: Any, graph: Graph, args: Sequence[Any]) -> list[Any]:
 def apply_graph(
     graph: Graph, args: Sequence[Any], *, known: Mapping[int, Any] | None = None
 ) -> list[Any]:
-    """The outputs of `graph`: handles if an argument is traced, else arrays of their own."""
+    """The outputs of `graph`: handles if an argument is traced, else arrays of their own.
+
+    A budget that holds here is kept to, or handed to the outermost tape: whoever runs what that one
+    records keeps to it.
+    """
     tape = innermost(args)
+    budget = current_budget()
     if tape is not None:
+        if budget is not None:
+            tape.limit(budget)
         return inline(tape, graph, args)
+    if budget is not None:
+        fitted = fitted_graph(graph, budget).graph
+        if fitted is not graph:
+            if isinstance(known, dict):
+                known.clear()  # these would be held beside the budget; they can be computed again
+            graph, known = fitted, None
     if known:
         # An entry with several results may have more of them in a derived graph (`merge_loops`).
         known = {k: value for k, value in known.items() if not isinstance(value, tuple)}
