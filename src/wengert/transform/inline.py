@@ -56,7 +56,7 @@ def apply_graph(
         if fitted is not graph:
             if isinstance(known, dict):
                 known.clear()  # these would be held beside the budget; they can be computed again
-            graph, known = fitted, None
+            return _interpreted(fitted, args, None)
     if known:
         # An entry with several results may have more of them in a derived graph (`merge_loops`).
         known = {k: value for k, value in known.items() if not isinstance(value, tuple)}
@@ -64,6 +64,10 @@ def apply_graph(
         found = runner(graph, args, known)
         if found is not None:
             return found
+    return _interpreted(graph, args, known)
+
+
+def _interpreted(graph: Graph, args: Sequence[Any], known: Mapping[int, Any] | None) -> list[Any]:
     outputs = run(graph, args, known=known)
     held = [
         a
