@@ -29,6 +29,7 @@ class Entry:
     counts : number of leaves of each traced argument, keyword arguments last, sorted by name
     donated : which inputs may be overwritten
     seconds : what each station took
+    budget : bytes that a call may hold beside its arguments; None: as many as it needs
     """
 
     def __init__(
@@ -38,12 +39,14 @@ class Entry:
         counts: Sequence[int],
         donated: Sequence[int],
         seconds: dict[str, float],
+        budget: int | None = None,
     ) -> None:
         self.graph = graph
         self.structure = structure
         self.counts = list(counts)
         self.donated = list(donated)
         self.seconds = seconds
+        self.budget = budget
         self.run: Executable | None = None
         #: Pairs (output, input): the output is written into the input's memory.
         self.reuse: list[tuple[int, int]] = []
@@ -71,7 +74,7 @@ class Entry:
         from wengert.codegen.engine import statistics
 
         start, before = time.perf_counter(), statistics["seconds"]
-        made = Executable(make_plan(graph))
+        made = Executable(make_plan(graph, self.budget))
         seconds = time.perf_counter() - start
         compiling = min(seconds, statistics["seconds"] - before)
         self.seconds["plan"] = seconds - compiling
@@ -134,6 +137,7 @@ def capture_entry(
         captured.counts,
         given_away,
         {"capture": time.perf_counter() - start},
+        captured.tape.budget,
     )
 
 

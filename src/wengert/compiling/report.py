@@ -29,6 +29,8 @@ class Report:
     rewrites : the optimiser's log: per application of a rule its name, reason, and the user's line
     steps : what runs, in order: kind, operators fused into it, operations and bytes
     memory : bytes of intermediate values, beside those of the graph that was captured
+    fitted : how the plan keeps to a budget, if there is one: `budget`, `predicted`, `measured`,
+        `ordinary` bytes, and `work`
     seconds : what each stage took: capture, optimise, plan, LLVM
     donated : pairs (result, input leaf): the result is written into the input's memory
     """
@@ -42,6 +44,7 @@ class Report:
         self.rewrites: list[Any] = list(found.log)
         self.steps: list[StepReport] = step_reports(plan)
         self.memory: Memory = memory_of(plan, entry.graph)
+        self.fitted: Any = plan.fitted
         self.seconds: dict[str, float] = dict(entry.seconds)
         self.donated: list[tuple[int, int]] = list(entry.reuse)
         self._summary = found.summary()
@@ -99,6 +102,13 @@ class Report:
             (memory.everything, "the captured graph, keeping everything"),
             (memory.results, "results"),
         ]
+        if self.fitted is not None:
+            rows += [
+                (self.fitted.budget, "budget for the arena and the results"),
+                (self.fitted.predicted, "of it predicted by the plan"),
+                (self.fitted.measured, "of it taken"),
+                (self.fitted.ordinary, f"without a budget; {self.fitted.work:.3g} x its work"),
+            ]
         return [f"{quantity(n) + 'B':>9}  {what}" for n, what in rows]
 
     def _time(self) -> list[str]:

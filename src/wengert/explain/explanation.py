@@ -6,13 +6,14 @@ import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path as FilePath
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from wengert.errors import ArgumentError
 from wengert.explain import derivatives as _derivatives
 from wengert.explain import memory as _memory
+from wengert.explain.budgeted import BudgetedMemory, budgeted_memory
 from wengert.explain.comparison import Comparison, optimised_facts
 from wengert.explain.derivatives import Derivative, Formula
 from wengert.explain.elimination import Elimination
@@ -24,6 +25,7 @@ from wengert.explain.sweeps import adjoints, jacobian
 from wengert.explain.tables import Table, make_table
 from wengert.graph import Graph
 from wengert.optimise import Optimised
+from wengert.run.budget import Budget
 
 __all__ = ["Explanation", "Operator", "Partial"]
 
@@ -237,13 +239,18 @@ class Explanation:
             hint=f"the {what}s are {shown}" + (", …" if len(pairs) > 10 else ""),
         )
 
-    def memory(self) -> _memory.Memory:
+    @overload
+    def memory(self) -> _memory.Memory: ...
+    @overload
+    def memory(self, budget: Budget) -> BudgetedMemory: ...
+    def memory(self, budget: Budget | None = None) -> _memory.Memory | BudgetedMemory:
         """What each mode holds and multiplies: `.forward` and `.reverse`, exact counts.
 
         Each has `accumulation`, `tape`, `total` (numbers held at most, and the same with `_bytes`)
-        and `multiplications`.
+        and `multiplications`. With a `budget` such as "200MB": what reverse mode holds within it,
+        `predicted` and `measured` bytes, and at what `work`.
         """
-        return self._memory
+        return self._memory if budget is None else budgeted_memory(self.facts, budget)
 
     @functools.cached_property
     def _memory(self) -> _memory.Memory:

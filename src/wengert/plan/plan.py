@@ -27,7 +27,16 @@ from wengert.plan.moves import TARGET, Walk, safe_walks, whole_copy
 from wengert.plan.products import as_product, product_blocks
 from wengert.plan.storage import Lifetime, layout
 
-__all__ = ["NativeStep", "NumpyStep", "Plan", "fusible", "link", "make_plan", "unlinked_plan"]
+__all__ = [
+    "NativeStep",
+    "NumpyStep",
+    "Plan",
+    "Planner",
+    "fusible",
+    "link",
+    "make_plan",
+    "unlinked_plan",
+]
 
 
 @dataclass
@@ -78,6 +87,7 @@ class Plan:
     work : operations of a call, roughly
     is_long : whether a call takes so long that other Python threads should run meanwhile
     segments : for native steps (address of the table, count), for NumPy's the step
+    fitted : how the plan keeps to a budget (`budgets.Fitted`), if there is one
     """
 
     graph: Graph
@@ -93,6 +103,7 @@ class Plan:
     is_long: bool = False
     segments: list[Any] = field(default_factory=list)
     tables: list[Any] = field(default_factory=list)
+    fitted: Any = None
 
     @property
     def specs(self) -> list[KernelSpec | WalkSpec]:
@@ -128,7 +139,9 @@ def _product_threads() -> int:
     return worker_count() + 1 if blas_threads() is not None else 1
 
 
-class _Planner:
+class Planner:
+    """Turns the units of a graph into steps over slots."""
+
     def __init__(self, graph: Graph, *, is_body: bool = False) -> None:
         self.graph = graph
         self.is_body = is_body
@@ -155,6 +168,14 @@ class _Planner:
         return self.slot[k]
 
     def plan(self) -> Plan:
+        """Every unit once, in its order."""
+        inputs = self.begin()
+        for unit in self.units():
+            self.run_unit(unit)
+        return self.finished(inputs)
+
+    def begin(self) -> list[int]:
+        """Slots for inputs, which it returns, and for constants."""
         graph = self.graph
         live = graph.live()
         inputs = [self._slot_for(k) for k in graph.inputs]
@@ -163,13 +184,23 @@ class _Planner:
                 self.constants[self._slot_for(k)] = np.asarray(
                     graph.constants[k], type_.dtype, order="C"
                 )
-        groups = fuse(graph, fusible)
+        return inputs
+
+    def units(self) -> list[LoweredGroup | int]:
+        """What runs as one: lowered groups, and entries that run alone, in their order."""
+        groups = fuse(self.graph, fusible)
         needed = self._needed_outside(groups)
-        for group in groups:
-            if group.fused:
-                self._kernel(lower(graph, group, needed))
-            else:
-                self._alone(group.members[0])
+        return [lower(self.graph, g, needed) if g.fused else g.members[0] for g in groups]
+
+    def run_unit(self, unit: LoweredGroup | int) -> None:
+        """Append the steps of a unit. If it has run before, its results get new slots."""
+        if isinstance(unit, LoweredGroup):
+            self._kernel(unit)
+        else:
+            self._alone(unit)
+
+    def finished(self, inputs: list[int]) -> Plan:
+        """The plan of the steps so far."""
         outputs = self._outputs(set(inputs))
         if not self.is_body:
             self._quiet_blas()
@@ -407,7 +438,7 @@ def _end_segment(plan: Plan, run: list[tuple[int, int, int]]) -> None:
 
 
 def _plan_body(graph: Graph) -> Plan:
-    plan = _Planner(graph, is_body=True).plan()
+    plan = Planner(graph, is_body=True).plan()
     link(plan)
     return plan
 
@@ -418,11 +449,16 @@ def unlinked_plan(graph: Graph) -> Plan:
     `INPUT` entries that nothing needs are read but not used.
     """
     assert all(op is not INPUT or k in graph.inputs for k, (op, *_) in enumerate(graph.entries))
-    return _Planner(graph).plan()
+    return Planner(graph).plan()
 
 
-def make_plan(graph: Graph) -> Plan:
-    """Plan and compile a graph."""
-    plan = unlinked_plan(graph)
+def make_plan(graph: Graph, budget: int | None = None) -> Plan:
+    """Plan and compile a graph; within a budget of bytes beside the arguments, if there is one."""
+    if budget is None:
+        plan = unlinked_plan(graph)
+    else:
+        from wengert.plan.budgets import fitted_plan
+
+        plan = fitted_plan(graph, budget)
     link(plan)
     return plan
