@@ -10,8 +10,10 @@ import numpy as np
 from wengert.explain.facts import Edge, Facts
 from wengert.explain.values import count_text, number_text
 from wengert.explain.words import ENGLISH, Words
+from wengert.transform.elimination.orders import best_greedy, best_order
+from wengert.transform.elimination.skeleton import Skeleton
 
-__all__ = ["Factor", "Path", "Paths", "path_text", "product_text"]
+__all__ = ["Factor", "Path", "PathCounts", "Paths", "path_text", "product_text"]
 
 
 class Factor(NamedTuple):
@@ -26,6 +28,19 @@ class Factor(NamedTuple):
     def name(self) -> str:
         """The partial as a fraction of names."""
         return f"∂{self.operator}/∂{self.operand}"
+
+
+class PathCounts(NamedTuple):
+    """Multiplications that the derivative along all paths takes, products with ±1 included.
+
+    separate : every path multiplied out
+    folded : common factors taken out, operator by operator along the order of evaluation
+    fewest : operators eliminated in the cheapest order that is found
+    """
+
+    separate: int
+    folded: int
+    fewest: int
 
 
 class Path:
@@ -154,6 +169,25 @@ class Paths:
                 stack.append(iter(self._into[edge.operand]))
 
     @property
+    def multiplications(self) -> PathCounts:
+        """What the sum over the paths costs, in three ways."""
+        number: dict[int, int] = {self._source: 0}
+        edges = []
+        paths, length, folded = {self._source: 1}, {self._source: 0}, 0
+        for i, into in self._into.items():
+            number[i] = len(number)
+            edges += [(number[e.operand], number[i], False) for e in into]
+            folded += sum(e.operand != self._source for e in into)
+            paths[i] = sum(paths[e.operand] for e in into)
+            length[i] = sum(length[e.operand] + paths[e.operand] for e in into)
+        if not self.count or self._output == self._source:
+            return PathCounts(0, 0, 0)
+        skeleton = Skeleton(len(number), edges, [0], [number[self._output]])
+        search = best_order if len(number) <= _MOST_SEARCHED else best_greedy
+        fewest = skeleton.multiplications(search(skeleton, every=True), every=True)
+        return PathCounts(length[self._output] - self.count, folded, min(fewest, folded))
+
+    @property
     def listed(self) -> list[Path]:
         """The first `limit` paths."""
         return [path for path, _ in zip(self, range(self.limit), strict=False)]
@@ -203,10 +237,18 @@ class Paths:
             terms = [number_text(path.product) for path in listed] if self.count <= 8 else []
             written = " + ".join(f"({t})" if t.startswith("-") else t for t in terms)
             lines.append(f"  sum = {written + ' = ' if written else ''}{number_text(total)}")
+        if total is not None and self.count > 1:
+            separate, folded, fewest = self.multiplications
+            lines.append(
+                f"  multiplications: {count_text(separate)} path by path, {folded} with common "
+                f"factors taken out, {fewest} in the cheapest order"
+            )
         return "\n".join(lines)
 
 
 _MOST_FACTORS = 24
+#: Operators on the paths up to which the cheapest order is searched for.
+_MOST_SEARCHED = 60
 
 
 def path_text(path: Path, words: Words = ENGLISH) -> str:

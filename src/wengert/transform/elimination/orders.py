@@ -27,6 +27,7 @@ from wengert.transform.elimination.skeleton import Skeleton, State
 __all__ = [
     "GREEDY",
     "ORDERS",
+    "best_greedy",
     "best_order",
     "forward",
     "markowitz",
