@@ -199,7 +199,8 @@ def _rows(x: Any, start: int, stop: int, shape: tuple[int, ...]) -> Any:
 
 
 def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """A function that returns the Hessian of `f`: the Jacobian (forward) of its Jacobian (reverse).
+    """A function that returns the Hessian of `f`: the Jacobian of its Jacobian (reverse mode), in the
+    order of accumulation that `jacobian` takes by itself.
 
     For a scalar `f` of an array of shape s the result has shape `s + s`; trees nest as in
     `jacobian`.
@@ -211,7 +212,7 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
     [[4. 2.]
      [2. 0.]]
     """
-    return jacobian(jacobian(f, argnums, mode="reverse"), argnums, mode="forward")
+    return jacobian(jacobian(f, argnums, mode="reverse"), argnums, mode="auto")
 
 
 def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:

@@ -36,12 +36,14 @@ class _Prices(NamedTuple):
 _PRICES = {
     "compiled": _Prices(step=8.0, in_loop=0.3, in_register=0.5, element=5.0),
     # Per point of a batch, which the loops of the kernels go over.
-    "batched": _Prices(step=5.0, in_loop=0.3, in_register=0.1, element=0.5),
+    "batched": _Prices(step=5.0, in_loop=0.3, in_register=0.1, element=1.8),
 }
 #: Elimination beyond this many multiplications makes kernels that take long to compile.
 _MOST_MULTIPLICATIONS = 2_000
 #: Larger graphs are not searched unasked: building and ordering them takes too long.
 _MOST_ELEMENTS, _MOST_EDGES = 1_500, 4_000
+#: Estimates that differ by less than this factor say nothing.
+_SAME_TIME = 1.3
 #: A chain that is cut must save this share of the multiplications: the matrices cost something.
 _WORTH_CUTTING = 0.75
 
@@ -123,7 +125,10 @@ def _choose(graph: Graph, wrt: tuple[int, ...], outs: tuple[int, ...], setting: 
             if count <= _MOST_MULTIPLICATIONS:
                 time = _elimination_time(elements, count, prices)
                 found.append(Candidate("elimination", name, count, time))
-    chosen = min(found, key=lambda c: c.nanoseconds)
+    # The estimates are rough: among what takes about the same time, the fewest multiplications.
+    limit = _SAME_TIME * min(c.nanoseconds for c in found)
+    near = [c for c in found if c.nanoseconds <= limit]
+    chosen = min(near, key=lambda c: (c.multiplications, c.nanoseconds))
     return Choice(chosen, tuple(found))
 
 
