@@ -199,8 +199,9 @@ def _rows(x: Any, start: int, stop: int, shape: tuple[int, ...]) -> Any:
 
 
 def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
-    """A function that returns the Hessian of `f`: the Jacobian of its Jacobian (reverse mode), in the
-    order of accumulation that `jacobian` takes by itself.
+    """A function that returns the Hessian of `f`: the Jacobian of its Jacobian.
+
+    The inner one is taken in reverse mode, the outer one in the cheapest order.
 
     For a scalar `f` of an array of shape s the result has shape `s + s`; trees nest as in
     `jacobian`.
