@@ -150,6 +150,55 @@ def _elimination(r: Any) -> Iterator[Aim]:
             )
 
 
+def _one(what: str, asked: float, timings: Timings, peer: str, own: str) -> Iterator[Aim]:
+    """How many times as long one peer takes as one of wengert's ways, if both took part."""
+    if peer in timings and own in timings:
+        ratio = timings[peer]["median"] / timings[own]["median"]
+        yield Aim(f"{what}: {peer} / {own}", asked, ratio, True, three_digits)
+
+
+def _recording_share(what: str, r: Any) -> Iterator[Aim]:
+    for name, recorded in r["recording"].items():
+        share = recorded["p10"] / r["seconds_per_call"][name]["p10"]
+        yield Aim(f"{what}, {name}: recording's share", 1 / 3, share, False, three_digits)
+
+
+def _tree_lstm(r: Any) -> Iterator[Aim]:
+    t = r["seconds_per_call"]
+    compiled, plain = "wengert, compiled cell", "wengert, plain cell"
+    yield from _one("Tree-LSTM", 2.0, t, "DyNet, autobatch", compiled)
+    yield from _one("Tree-LSTM", 1.5, t, "PyTorch by level", compiled)
+    yield from _one("Tree-LSTM", 1.2, t, "DyNet, autobatch", plain)
+    yield from _recording_share("Tree-LSTM", r)
+
+
+def _sequence_lstm(r: Any) -> Iterator[Aim]:
+    t = r["seconds_per_call"]
+    peers = _peers(t)
+    best = min(peers, key=lambda name: peers[name])
+    yield from _one("LSTM over sequences", 2.0, t, best, "wengert, compiled cell")
+    yield from _one("LSTM over sequences", 1.0, t, best, "wengert, plain cell")
+    yield from _recording_share("LSTM over sequences", r)
+
+
+def _against_unbatched(what: str, asked: float) -> Callable[[Any], Iterator[Aim]]:
+    """The speed-up that DyNet's paper tells of its own batching, and DyNet on the same model."""
+
+    def rows(r: Any) -> Iterator[Aim]:
+        t = r["seconds_per_call"]
+        own = "wengert, compiled cell"
+        yield from _one(what, asked, t, "wengert, not batched", own)
+        yield from _one(what, 1.0, t, "DyNet, autobatch", own)
+
+    return rows
+
+
+def _many_structures(r: Any) -> Iterator[Aim]:
+    what = f"{r['structures']} distinct structures"
+    yield Aim(f"{what}: MB that memory grew", r["asked_mb"], r["grown_mb"], False, three_digits)
+    yield Aim(f"{what}: kernels compiled late", 0, r["late_kernels"], False, three_digits)
+
+
 _AIMS = {
     "logistic": _logistic,
     "gelu": _gelu,

@@ -37,6 +37,11 @@ PROGRAMS = (
     "gradient_ratio",
     "elimination",
     "recording",
+    "tree_lstm",
+    "sequence_lstm",
+    "bilstm_tagger",
+    "transition",
+    "many_structures",
     "vector_math",
 )
 PACKAGES = (
