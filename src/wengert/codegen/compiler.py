@@ -77,10 +77,20 @@ def build_function(module: ir.Module, spec: Spec, name: str, width: int) -> None
         build_kernel(module, spec, name, width)
 
 
-def _object(module: ir.Module) -> bytes:
+def _object(module: ir.Module, *, in_registers: bool = False) -> bytes:
+    """The object file of a module; `in_registers` moves variables of the stack to registers."""
     machine = _emitter()
     parsed = binding.parse_assembly(str(module))
     parsed.verify()
+    if in_registers:
+        builder = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(1))
+        passes = binding.create_new_function_pass_manager()
+        passes.add_sroa_pass()
+        passes.add_simplify_cfg_pass()
+        passes.add_instruction_combine_pass()
+        for function in parsed.functions:
+            if not function.is_declaration:
+                passes.run(function, builder)
     return bytes(machine.emit_object(parsed))
 
 
@@ -96,7 +106,7 @@ def runtime_object() -> tuple[list[str], bytes]:
     """The names of the runtime's functions, and their object file."""
     module = _module()
     names = build_runtime(module)
-    return names, _object(module)
+    return names, _object(module, in_registers=True)
 
 
 def load_object(body: bytes, names: Sequence[str]) -> list[int]:

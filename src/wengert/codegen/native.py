@@ -31,7 +31,7 @@ def build_runtime(module: ir.Module) -> list[str]:
     _gemm(module, "gemm_f32", ir.FloatType())
     _gemm(module, "gemm_f64", ir.DoubleType())
     own = ["run_steps", "call_with_int", "gemm_f32", "gemm_f64"]
-    return [*own, *build_control(module), build_entry(module), *threads]
+    return [*own, *build_control(module), *build_entry(module), *threads]
 
 
 def _constant(value: int) -> Any:

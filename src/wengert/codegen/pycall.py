@@ -24,7 +24,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from wengert.codegen.tables import API, DESCRIPTOR, NODE, OUT, SITE
+from wengert.codegen.tables import API, DESCRIPTOR, NODE, OBJECT, OUT, SITE
 
 __all__ = ["build_entry"]
 
@@ -100,14 +100,35 @@ class _Words:
         return self.b.icmp_unsigned("==", a, b)
 
 
-def build_entry(module: ir.Module) -> str:
-    """Add `PyObject* entry(self, args, nargs, kwnames)` to a module; return its name."""
+def build_entry(module: ir.Module) -> list[str]:
+    """Add the two ways in to a module; return their names.
+
+    `entry(self, args, nargs, kwnames)` is a `METH_FASTCALL` function, `entry_of_object` the same as
+    the vectorcall function of an object that is called itself (`plan.native`): it holds the address
+    of the site in a word of its own.
+    """
+    enter = _build_enter(module)
     kind = ir.FunctionType(I64, [I64, I64, I64, I64])
-    function = ir.Function(module, kind, "entry")
-    own, args, count, names = function.args
+    # `self` is a bytes object, whose contents begin at byte 32.
+    for name, word in (("entry", 32), ("entry_of_object", OBJECT["site"])):
+        function = ir.Function(module, kind, name)
+        own, args, count, names = function.args
+        w = _Words(function)
+        # The top bit says that the word before the arguments may be overwritten: nothing here does.
+        count = w.b.and_(count, _c(2**63 - 1))
+        found = w.b.call(enter, [w.at(w.b.add(own, _c(word))), args, count, names], tail=True)
+        w.b.ret(found)
+    return ["entry", "entry_of_object"]
+
+
+def _build_enter(module: ir.Module) -> Any:
+    """`PyObject* enter(site, args, nargs, kwnames)`."""
+    kind = ir.FunctionType(I64, [I64, I64, I64, I64])
+    function = ir.Function(module, kind, "enter")
+    function.linkage = "internal"
+    site, args, count, names = function.args
     w = _Words(function)
     b = w.b
-    site = _site_address(w, own)
     w.api = w.load(site, SITE["api"])
     fallback = function.append_basic_block("fallback")
     start = function.append_basic_block("start")
@@ -126,12 +147,7 @@ def build_entry(module: ir.Module) -> str:
     b.branch(start)
     b.position_at_end(fallback)
     b.ret(w.py("PyObject_Vectorcall", w.load(site, SITE["fallback"]), args, count, names))
-    return "entry"
-
-
-def _site_address(w: _Words, own: Any) -> Any:
-    # `self` is a bytes object, whose contents begin at byte 32.
-    return w.at(w.b.add(own, _c(32)))
+    return function
 
 
 def _check_nodes(w: _Words, descriptor: Any, args: Any, objects: Any, mismatch: Any) -> None:
@@ -285,7 +301,7 @@ def _allocate(w: _Words, descriptor: Any, made: Any, count: Any, slots: Any) -> 
     failed = w.function.append_basic_block("failed")
     with w.times(count) as i:
         out = b.add(outs, b.mul(i, _c(8 * len(OUT))))
-        with b.if_then(w.same(w.load(out, OUT["scalar"]), _c(0))):
+        with b.if_then(w.same(w.load(out, OUT["kind"]), _c(0))):
             descr = w.load(out, OUT["descr"])
             w.py("Py_IncRef", descr, result=ir.VoidType())  # PyArray_Empty takes a reference
             array = w.py(
@@ -306,9 +322,26 @@ def _wrap_scalars(w: _Words, descriptor: Any, made: Any, count: Any, slots: Any)
     outs = w.load(descriptor, DESCRIPTOR["outs"])
     with w.times(count) as i:
         out = b.add(outs, b.mul(i, _c(8 * len(OUT))))
-        with b.if_then(b.icmp_unsigned("!=", w.load(out, OUT["scalar"]), _c(0))):
-            address = w.load(slots, w.load(out, OUT["slot"]))
-            w.store(w.py("PyArray_Scalar", address, w.load(out, OUT["descr"]), _c(0)), made, i)
+        kind = w.load(out, OUT["kind"])
+        done = w.function.append_basic_block("wrapped")
+        choose = b.switch(kind, done)
+        by_numpy = w.function.append_basic_block("by_numpy")
+        choose.add_case(_c(1), by_numpy)
+        b.position_at_end(by_numpy)
+        address = w.load(slots, w.load(out, OUT["slot"]))
+        w.store(w.py("PyArray_Scalar", address, w.load(out, OUT["descr"]), _c(0)), made, i)
+        b.branch(done)
+        for number, value_type in ((2, I64), (3, I32)):
+            block = w.function.append_basic_block("scalar")
+            choose.add_case(_c(number), block)
+            b.position_at_end(block)
+            value = w.at(w.load(slots, w.load(out, OUT["slot"])), value_type)
+            scalar = w.call(w.load(out, OUT["allocate"]), w.load(out, OUT["type"]), _c(0))
+            w.unless(b.icmp_unsigned("!=", scalar, _c(0)), by_numpy)
+            b.store(value, b.inttoptr(b.add(scalar, _c(16)), value_type.as_pointer()))
+            w.store(scalar, made, i)
+            b.branch(done)
+        b.position_at_end(done)
 
 
 def _assemble(w: _Words, descriptor: Any, made: Any) -> Any:

@@ -8,6 +8,7 @@ __all__ = [
     "CLOSED",
     "DESCRIPTOR",
     "NODE",
+    "OBJECT",
     "OUT",
     "POOL",
     "POOL_WORDS",
@@ -22,6 +23,9 @@ def _numbered(*names: str) -> dict[str, int]:
 
 #: Fields (64-bit words) of the structures that Python fills.
 SITE = _numbered("first", "fallback", "api")
+#: Bytes: where an object that is called itself holds its vectorcall function and its site, and its
+#: size.
+OBJECT = {"vectorcall": 16, "site": 24, "size": 32}
 DESCRIPTOR = _numbered(
     "next",
     "nodes",
@@ -39,7 +43,9 @@ DESCRIPTOR = _numbered(
 #: `fetch`: 0 argument, 1 item of a tuple, 2 of a list, 3 of a dict. `check`: 0 tuple, 1 list,
 #: 2 dict (of `size` items), 3 array, 4 scalar of one of two types.
 NODE = _numbered("fetch", "parent", "key", "check", "size", "type", "nd", "dims", "slot", "other")
-OUT = _numbered("slot", "nd", "dims", "descr", "scalar")
+#: `kind`: 0 an array, 1 a scalar that NumPy makes; 2 and 3 a scalar of 8 or 4 bytes, for which the
+#: memory comes from `allocate`, the `tp_alloc` of `type`.
+OUT = _numbered("slot", "nd", "dims", "descr", "kind", "type", "allocate")
 #: Addresses of functions and types of CPython and NumPy.
 API = _numbered(
     "PyEval_SaveThread",

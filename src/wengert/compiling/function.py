@@ -21,7 +21,7 @@ from wengert.compiling.entry import Entry, capture_entry
 from wengert.compiling.signature import Signature, argument_numbers
 from wengert.errors import ArgumentError
 from wengert.graph import Graph
-from wengert.plan import Site
+from wengert.plan import NativeCallable, Site, enter_directly
 
 __all__ = ["CompiledFunction", "compile_function"]
 
@@ -29,7 +29,7 @@ __all__ = ["CompiledFunction", "compile_function"]
 MOST_SIGNATURES = 128
 
 
-class CompiledFunction:
+class CompiledFunction(NativeCallable):
     """A function that runs as native code; see `wengert.compile`.
 
     `graph(*args)`, `optimized(*args)` and `report(*args)` show what is run for arguments of these
@@ -244,11 +244,10 @@ def _mixes_dtypes(graph: Graph) -> bool:
 def _make(
     f: Callable[..., Any], static_argnums: int | Sequence[int], donate: int | Sequence[int]
 ) -> CompiledFunction:
-    # Calling an instance looks `__call__` up on its class. A class for each function, whose
-    # `__call__` is the native function itself, makes that the whole way into native code.
+    # A class for each function: it is the class that says how its instance is called.
     own: Any = type("CompiledFunction", (CompiledFunction,), {})
     made: CompiledFunction = own(f, static_argnums, donate)
-    own.__call__ = made._site.call
+    enter_directly(made, made._site.address)
     return made
 
 

@@ -1,15 +1,18 @@
 """Plans: a graph as flat steps over memory laid out ahead."""
 
 from wengert.plan.executable import Executable, ready_array
+from wengert.plan.native import NativeCallable, enter_directly
 from wengert.plan.plan import NativeStep, NumpyStep, Plan, link, make_plan, unlinked_plan
 from wengert.plan.site import Site
 
 __all__ = [
     "Executable",
+    "NativeCallable",
     "NativeStep",
     "NumpyStep",
     "Plan",
     "Site",
+    "enter_directly",
     "link",
     "make_plan",
     "ready_array",

@@ -90,6 +90,11 @@ class Site:
         self.call = make(ctypes.addressof(self._method), self._payload, self)
         self._count = 0
 
+    @property
+    def address(self) -> int:
+        """Where native code finds the site."""
+        return _address(self._words)
+
     def learn(
         self,
         args: Sequence[Any],
@@ -198,19 +203,42 @@ def _nodes(args: Sequence[Any], plan: Any, exact_numbers: bool) -> tuple[Any, li
     return np.array(rows, np.int64).reshape(len(rows), len(NODE)), kept
 
 
+#: Where `tp_alloc` stands in a type object, part of CPython's stable binary interface.
+_TP_ALLOC = 304
+
+
+def _slot(kind: type, offset: int) -> int:
+    return ctypes.c_void_p.from_address(id(kind) + offset).value or 0
+
+
+@functools.cache
+def _scalar_kind(kind: type) -> tuple[int, int]:
+    """How a scalar of this NumPy type is made (see `tables.OUT`), and its `tp_alloc`."""
+    # A NumPy scalar is a head of 16 bytes and the number. That the slot is where it is believed to
+    # be is seen on a type whose `tp_alloc` is known.
+    known = _slot(float, _TP_ALLOC) == _function_address("PyType_GenericAlloc")
+    if known and kind.__basicsize__ == 24 and object.__basicsize__ == 16:
+        made_here = {8: 2, 4: 3}.get(np.dtype(kind).itemsize, 1)
+        return made_here, _slot(kind, _TP_ALLOC)
+    return 1, 0
+
+
 def _outs(plan: Any) -> tuple[Any, list[Any]]:
     rows, kept = [], []
     for slot in plan.outputs:
         type_ = plan.types[slot]
         dims = np.array(type_.shape or (0,), np.int64)
         kept += [dims, type_.dtype]
+        kind, allocate = _scalar_kind(type_.dtype.type) if type_.ndim == 0 else (0, 0)
         row = [0] * len(OUT)
         for name, value in (
             ("slot", slot),
             ("nd", type_.ndim),
             ("dims", _address(dims)),
             ("descr", id(type_.dtype)),
-            ("scalar", int(type_.ndim == 0)),
+            ("kind", kind),
+            ("type", id(type_.dtype.type)),
+            ("allocate", allocate),
         ):
             row[OUT[name]] = value
         rows.append(row)
