@@ -21,6 +21,7 @@ it, what to do.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from types import FrameType
@@ -125,6 +126,7 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LIBRARIES = (os.sep + "numpy" + os.sep, os.sep + "optree" + os.sep)
 
 
+@functools.cache
 def _is_user_file(filename: str) -> bool:
     if filename.startswith("<frozen"):
         return False

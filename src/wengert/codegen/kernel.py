@@ -10,6 +10,7 @@ Equal specs are one kernel, compiled once, whatever the sizes.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import Any
@@ -109,6 +110,10 @@ class KernelSpec:
 
     def is_full(self) -> list[bool]:
         """For each value, whether it varies along the inner axis."""
+        return self._full
+
+    @functools.cached_property
+    def _full(self) -> list[bool]:
         found = [bool(load.bits) and load.bits[-1] for load in self.loads]
         for instruction in self.body:
             found.append(not instruction.reduces and any(found[k] for k in instruction.operands))
@@ -120,6 +125,10 @@ class KernelSpec:
         For a row value: the phase after whose inner loop it is known, -1 if before the first. A
         full value that reads a row value runs in the phase after it.
         """
+        return self._phases
+
+    @functools.cached_property
+    def _phases(self) -> list[int]:
         full = self.is_full()
         found = [0 if full[k] else -1 for k in range(len(self.loads))]
         for number, instruction in enumerate(self.body, start=len(self.loads)):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.graph import Type
 from wengert.ops.arithmetic import (
     absolute,
     negative,
@@ -229,10 +230,24 @@ def _adds_up(a: Any, b: Any) -> bool:
 
 
 def _has_exact_inverse(match: Any) -> bool:
+    # One quotient costs nothing. Nor is a number rewritten that may be a length (of a mean, say):
+    # what is computed would depend on sizes, and each kind of size need kernels of its own.
     value = match.number("a")
+    if match.type.ndim == 0 or _is_length(match.tape, value):
+        return False
     mantissa, _ = math.frexp(float(value))
     with np.errstate(all="ignore"):
         return abs(mantissa) == 0.5 and _finite(np.reciprocal(value)) and _finite(value)
+
+
+def _is_length(tape: Any, value: Any) -> bool:
+    """Whether a number is the length of an axis, or the number of elements, of some value."""
+    if value < 2 or value != int(value):
+        return False
+    types = (entry[3] for entry in tape.entries)
+    return any(
+        isinstance(type_, Type) and (type_.size == value or value in type_.shape) for type_ in types
+    )
 
 
 CONSTANTS: tuple[Rule, ...] = (
@@ -243,7 +258,7 @@ CONSTANTS: tuple[Rule, ...] = (
         exact_in="floats",
         when=_has_exact_inverse,
         why="1/a is exact, and a product is faster than a quotient",
-        examples=[(lambda x: x / 8.0, [(3, 4)]), (lambda x: x / 0.5, [()])],
+        examples=[(lambda x: x / 8.0, [(3, 4)]), (lambda x: x / 0.5, [(3,)])],
     ),
     rule(
         "mul-mul-constants",

@@ -177,7 +177,7 @@ class Builder(Recorder):
 
     def _number(self, value: Any) -> int:
         large = value.nbytes > _LARGE
-        bits = id(value) if large else np.asarray(value).tobytes()
+        bits = id(value) if large else value.tobytes()
         key = (CONSTANT, value.dtype, value.shape, bits)
         found = self._numbers.get(key)
         if found is None:
@@ -190,7 +190,7 @@ class Builder(Recorder):
         """The value number of a constant of the graph that is being rebuilt."""
         if isinstance(value, np.ndarray):
             return self._array_constant(value)
-        return self._number(np.asarray(value)[()])
+        return self._number(value if isinstance(value, np.generic) else np.asarray(value)[()])
 
     # ------------------------------------------------------------ entries
 

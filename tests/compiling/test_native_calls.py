@@ -1,0 +1,95 @@
+"""Calls of compiled functions enter native code: what is called, what it returns, what it keeps."""
+
+import functools
+import gc
+import inspect
+import sys
+
+import numpy as np
+import pytest
+
+import wengert as wg
+from wengert.codegen.engine import statistics
+from wengert.plan import native
+
+
+def logistic(x, w, b):
+    return 1 / (np.exp(-(w * x + b)) + 1)
+
+
+@pytest.fixture
+def compiled():
+    return wg.compile(wg.value_and_grad(logistic, argnums=(0, 1, 2)))
+
+
+def test_every_way_of_calling_gives_the_same(compiled):
+    wanted = wg.value_and_grad(logistic, argnums=(0, 1, 2))(0.7, -1.3, 0.4)
+    for _ in range(3):
+        np.testing.assert_allclose(np.hstack(compiled(0.7, -1.3, 0.4)), np.hstack(wanted))
+        np.testing.assert_allclose(np.hstack(compiled(*[0.7, -1.3, 0.4])), np.hstack(wanted))
+        np.testing.assert_allclose(
+            np.hstack(next(map(compiled, [0.7], [-1.3], [0.4]))), np.hstack(wanted)
+        )
+        np.testing.assert_allclose(np.hstack(compiled.__call__(0.7, -1.3, 0.4)), np.hstack(wanted))
+    f = wg.compile(lambda x, y: x - y)
+    assert [f(3.0, 1.0), f(3.0, y=1.0), f(y=1.0, x=3.0), functools.partial(f, y=1.0)(3.0)] == [
+        2.0
+    ] * 4
+
+
+def test_it_is_an_ordinary_object(compiled):
+    assert callable(compiled)
+    assert type(compiled).__name__ == "CompiledFunction"
+    assert list(inspect.signature(compiled).parameters)
+    compiled.note = "an attribute"
+    assert compiled.note == "an attribute"
+    with pytest.raises(TypeError):
+        wg.compile(lambda x: x)(1.0, 2.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.int32, np.int8, np.bool_])
+def test_scalar_results_are_numpys_scalars(dtype):
+    f = wg.compile(lambda x: (x.reshape(()), x.reshape(())))
+    x = np.array([1], dtype)
+    for _ in range(3):
+        for result in f(x):
+            assert type(result) is dtype
+            assert result == 1
+            assert (result + result).dtype == np.add(x, x).dtype
+
+
+def test_calls_keep_no_reference(compiled):
+    point = (0.7, -1.3, 0.4)
+    compiled(*point)
+    gc.collect()
+    before = [sys.getrefcount(p) for p in point], sys.getrefcount(np.float64)
+    results = [compiled(*point) for _ in range(1000)]
+    # The list and the loop hold each result, beside the argument of the question.
+    counts = {(sys.getrefcount(r), sys.getrefcount(r[0])) for r in results}
+    assert counts == {(3, 2)}
+    del results
+    for _ in range(1000):
+        compiled(*point)
+    assert ([sys.getrefcount(p) for p in point], sys.getrefcount(np.float64)) == before
+
+
+def test_where_type_objects_are_not_as_expected_calls_take_the_python_way(monkeypatch):
+    monkeypatch.setattr(native, "_FLAGS_FIELD", 176)
+    f = wg.compile(logistic)
+    assert [f(0.0, 1.0, 0.0) for _ in range(3)] == [0.5] * 3
+
+
+def test_a_new_size_needs_no_kernel(rng):
+    def loss(w, x, y):
+        return np.mean(np.sum((np.tanh(x @ w) - y) ** 2, axis=1) / x.shape[0])
+
+    step = wg.compile(wg.value_and_grad(loss))
+    w = rng.standard_normal((5, 3))
+    step(w, np.ones((8, 5)), np.ones((8, 3)))
+    before = statistics["compiled"], statistics["from_disk"]
+    for n in (7, 16, 12, 64, 33):
+        x, y = rng.standard_normal((n, 5)), rng.standard_normal((n, 3))
+        found, wanted = step(w, x, y), wg.value_and_grad(loss)(w, x, y)
+        np.testing.assert_allclose(found[0], wanted[0], rtol=1e-12)
+        np.testing.assert_allclose(found[1], wanted[1], rtol=1e-10)
+    assert (statistics["compiled"], statistics["from_disk"]) == before
