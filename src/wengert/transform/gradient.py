@@ -16,7 +16,7 @@ from wengert.capture import Captured, capture, check_argnums, flatten, function_
 from wengert.capture.function import as_leaf
 from wengert.errors import ArgumentError, DTypeError, ShapeError
 from wengert.graph import Traced, type_of
-from wengert.run.budget import Budget, limited
+from wengert.run.budget import Budget, current_budget, limited
 from wengert.transform.examples import for_each_example
 from wengert.transform.graphs import (
     Split,
@@ -26,6 +26,7 @@ from wengert.transform.graphs import (
     vjp_graph,
 )
 from wengert.transform.inline import apply_graph
+from wengert.transform.memory.loops import loops_within
 
 __all__ = ["grad", "jvp", "linearize", "value_and_grad", "vjp"]
 
@@ -88,10 +89,16 @@ def value_and_grad(
             f, args, kwargs, traced=numbers, purpose="grad", has_aux=has_aux, floats_only=True
         )
         _check_scalar(captured, f)
-        graph = captured.graph
-        leaves = sum(captured.counts)
-        reverse = vjp_graph(graph, tuple(range(leaves)), (0,), one=True)
-        results = apply_graph(reverse, captured.arguments, known=captured.known)
+        graph, known = captured.graph, captured.known
+        wrt = tuple(range(sum(captured.counts)))
+        reverse = vjp_graph(graph, wrt, (0,), one=True)
+        if current_budget() is not None:
+            cut = loops_within(
+                graph, current_budget() or 0, lambda g: vjp_graph(g, wrt, (0,), one=True)
+            )
+            if cut is not graph:
+                graph, known, reverse = cut, {}, vjp_graph(cut, wrt, (0,), one=True)
+        results = apply_graph(reverse, captured.arguments, known=known)
         outputs = len(graph.outputs)
         value = unflatten(captured.out_structure, results[: captured.out_count])
         if captured.aux is not None:

@@ -22,6 +22,7 @@ from wengert.errors import DTypeError, ShapeError
 from wengert.graph import Graph, Type
 from wengert.ops import TABLE
 from wengert.run import run
+from wengert.run.budget import current_budget
 from wengert.transform.batching import batch_graph
 from wengert.transform.control.bodies import batched_body, pulled, pushed, rearranged, selected
 from wengert.transform.control.branching import cond_each
@@ -84,15 +85,22 @@ def _apply_step(graph: Graph, step: Step) -> tuple[Graph, tuple[bool, ...]]:
     return found.graph, found.present
 
 
-def _derived(loop: Loop, length: int, steps: tuple[Step, ...]) -> Graph:
-    def make() -> Graph:
-        graph = _scan_graph(loop, length)
+def _derived(loop: Loop, length: int, steps: tuple[Step, ...], budget: int | None = None) -> Graph:
+    def derive(graph: Graph) -> Graph:
         for step in steps:
             graph, _ = _apply_step(graph, step)
         return graph
 
+    def make() -> Graph:
+        graph = _scan_graph(loop, length)
+        if budget is not None:
+            from wengert.transform.memory.loops import loops_within
+
+            graph = loops_within(graph, budget, derive)
+        return derive(graph)
+
     return remembered(  # type: ignore[no-any-return]
-        "while", loop.body, loop.consts, length, steps, make=make
+        "while", loop.body, loop.consts, length, steps, budget, make=make
     )
 
 
@@ -145,7 +153,7 @@ class _While(Control):
         if all(kind == "jvp" for kind, _, _ in steps):
             return _run_forward(loop, steps, arrays)
         _, count = loop.run(arrays[: len(loop.body.inputs)])
-        return tuple(run(_derived(loop, count, steps), arrays))
+        return tuple(run(_derived(loop, count, steps, current_budget()), arrays))
 
     # ------------------------------------------------------------ derivatives
 
