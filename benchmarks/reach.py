@@ -119,35 +119,33 @@ def _peak_memory(r: Any) -> Iterator[Aim]:
 
 
 def _elimination(r: Any) -> Iterator[Aim]:
+    counts, times, least, heuristic = {}, {}, {}, {}
     for name, found in r["programs"].items():
-        counts = found["multiplications"]
-        least = min(counts["forward"], counts["reverse"])
-        best = min(count for way, count in counts.items() if way != "auto")
+        own = found["multiplications"]
         t = {way: seconds["p10"] for way, seconds in found["seconds"].items()}
-        yield Aim(f"Jacobian, {name}: auto", least, counts["auto"], False, three_digits)
-        heuristics = min(counts[f"elimination, {o}"] for o in ("forward", "reverse", "Markowitz"))
+        counts[name] = own["auto"] / min(own["forward"], own["reverse"])
+        times[name] = t["auto"] / min(t["forward"], t["reverse"])
+        known = min(own[f"elimination, {order}"] for order in ("forward", "reverse", "Markowitz"))
+        heuristic[name] = own["auto"] / known
+        least[name] = found["rank correlation"]
+    for what, ratios in (
+        ("multiplications, auto / better of forward and reverse", counts),
+        ("multiplications, auto / best heuristic order", heuristic),
+        ("time, auto / better of forward and reverse", times),
+    ):
+        worst = max(ratios, key=lambda name: ratios[name])
+        yield Aim(f"Jacobian: {what} ({worst})", 1.0, ratios[worst], False, three_digits)
+    for what, name in (
+        ("median program", sorted(least, key=lambda name: least[name])[len(least) // 2]),
+        ("worst program", min(least, key=lambda name: least[name])),
+    ):
         yield Aim(
-            f"Jacobian, {name}: best order, against heuristics",
-            heuristics,
-            min(best, counts["elimination, best"]),
-            False,
+            f"Jacobian: rank correlation of multiplications and time, {what} ({name})",
+            0.5,
+            least[name],
+            True,
             three_digits,
         )
-        yield Aim(
-            f"Jacobian, {name}: time of auto / better of forward and reverse",
-            1.0,
-            t["auto"] / min(t["forward"], t["reverse"]),
-            False,
-            three_digits,
-        )
-        if counts["elimination, best"]:
-            yield Aim(
-                f"Jacobian, {name}: rank correlation of count and time",
-                0.5,
-                found["rank correlation"],
-                True,
-                three_digits,
-            )
 
 
 def _one(what: str, asked: float, timings: Timings, peer: str, own: str) -> Iterator[Aim]:
