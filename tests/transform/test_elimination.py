@@ -14,7 +14,7 @@ from tests.strategies import programs
 import wengert as wg
 import wengert.numpy as wnp
 from wengert.capture import capture
-from wengert.errors import ArgumentError
+from wengert.errors import ArgumentError, DerivativeError
 from wengert.transform.elimination import (
     ORDERS,
     Chain,
@@ -334,6 +334,25 @@ def test_chains_go_through_loops():
 
     x = np.linspace(0.1, 1.0, 6)
     same(wg.jacobian(f, mode="chain")(x), wg.jacobian(f, mode="forward")(x))
+
+
+def test_a_rule_for_reverse_mode_alone_is_not_pushed_through_unasked():
+    @wg.custom_vjp
+    def clipped(x):
+        return x * 1.0
+
+    # Not linear in the cotangent: there is no forward mode.
+    clipped.defvjp(lambda x: (x * 1.0, x), lambda x, ct: (np.clip(ct, -0.5, 0.5) * x,))
+
+    narrow, wide = np.ones((2, 40)), np.ones((30, 2))
+
+    def f(x):
+        return clipped(wide @ np.tanh(narrow @ np.sin(x)))
+
+    x = np.linspace(0.1, 1.0, 40)
+    with pytest.raises(DerivativeError, match="forward mode needs a custom_vjp rule"):
+        wg.jacobian(f, mode="chain")(x)
+    same(wg.jacobian(f)(x), wg.jacobian(f, mode="reverse")(x))
 
 
 # ---------------------------------------------------------------- errors

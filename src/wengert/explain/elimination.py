@@ -24,8 +24,9 @@ __all__ = ["Elimination", "Way"]
 
 #: Points at which a Jacobian is taken in one call when it is timed, and rounds of timing.
 _BATCH, _ROUNDS = 4096, 9
-#: Numbers that the results of such a call may have.
-_MOST_NUMBERS = 300_000
+#: Numbers that the results of such a call may have; larger Jacobians are timed one by one, and
+#: those beyond the second number are not timed.
+_MOST_NUMBERS, _MOST_TIMED = 300_000, 20_000_000
 
 
 class Way(NamedTuple):
@@ -33,7 +34,8 @@ class Way(NamedTuple):
 
     mode, order : as `jacobian` takes them
     multiplications : of partials with each other, ±1 left out
-    seconds : measured per Jacobian, compiled; None where it was not measured
+    seconds : measured per Jacobian, compiled; None where it was not measured, as for Jacobians of
+        more than 20 million numbers
     """
 
     mode: str
@@ -70,6 +72,7 @@ class Elimination:
         ranked = sorted(
             choice.candidates, key=lambda c: first.index(c.mode) if c.mode in first else len(first)
         )
+        measure = measure and numbers <= _MOST_TIMED
         timed = self._measured(ranked) if measure else [None] * len(ranked)
         self.ways = [
             Way(c.mode, c.order or None, c.multiplications, seconds)

@@ -100,7 +100,8 @@ def choose(graph: Graph, wrt: tuple[int, ...], outs: tuple[int, ...], setting: s
 def _choose(graph: Graph, wrt: tuple[int, ...], outs: tuple[int, ...], setting: str) -> Choice:
     prices = _PRICES.get(setting)
     chain = Chain(graph, wrt, outs)
-    steps = sum(active_entries(graph.entries, [graph.inputs[k] for k in wrt]))
+    active = active_entries(graph.entries, [graph.inputs[k] for k in wrt])
+    steps = sum(active)
 
     def swept(mode: str, count: int, extra: int = 0) -> Candidate:
         if prices is None:
@@ -113,7 +114,11 @@ def _choose(graph: Graph, wrt: tuple[int, ...], outs: tuple[int, ...], setting: 
         sweeps.reverse()  # ties go to the smaller batch
     least = min(c.multiplications for c in sweeps)
     found = list(sweeps)
-    if chain.cost < _WORTH_CUTTING * least:
+    # A user's rule for reverse mode may have no forward mode: it isn't swept both ways unasked.
+    own = any(
+        a and e[0] is TABLE["custom_vjp_call"] for a, e in zip(active, graph.entries, strict=True)
+    )
+    if chain.cost < _WORTH_CUTTING * least and not own:
         found.append(swept("chain", chain.cost, extra=chain.tree.joints))
     if _may_eliminate(graph, wrt, outs, chain, steps, prices is not None):
         elements = elements_of(graph, wrt, outs)
