@@ -248,7 +248,10 @@ def _annealed(
     best, done = start, 0
     hot = max(1.0, _HOT * current)
     reach = _WINDOWS[seed % len(_WINDOWS)]
+    begun = current
     while done < work and n - fixed > 1:
+        if 2 * done > work and fewest == begun:
+            break  # nothing found so far: little hope
         temperature = hot * (1.0 - done / work) ** 2 + 1e-9
         a = random_.randrange(fixed, n)
         b = random_.randrange(max(fixed, a - reach), min(n, a + reach + 1))
