@@ -10,9 +10,9 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(name):
+def run(name, *arguments):
     result = subprocess.run(
-        [sys.executable, "-W", "error", EXAMPLES / f"{name}.py"],
+        [sys.executable, "-W", "error", EXAMPLES / f"{name}.py", *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -49,7 +49,21 @@ def test_train_digits_reaches_97_percent():
     assert float(re.fullmatch(r"test accuracy: ([\d.]+) %", last)[1]) >= 97.0
 
 
+def test_tree_lstm_learns_from_its_own_gradient():
+    # Few functions: whether it learns more than counting does is seen at full size.
+    out = run("tree_lstm", "--functions", "32", "--epochs", "1").splitlines()
+    assert re.fullmatch(r"24 functions, \d+ nodes to train on; 8 to test on", out[0])
+    assert float(re.search(r"differ by (\S+) of", out[1])[1]) < 1e-6
+    assert re.fullmatch(r"held-out functions .* Tree-LSTM [\d.]+ %, bag of nodes [\d.]+ %", out[-1])
+
+
+def test_sequences_need_fewer_bits_after_training():
+    last = run("sequences", "--lines", "32", "--epochs", "1").splitlines()[-1]
+    before, after = re.search(r"([\d.]+) before, ([\d.]+) after", last).groups()
+    assert float(after) < float(before)
+
+
 def test_every_example_is_tested():
     tests = Path(__file__).read_text()
     for example in EXAMPLES.glob("*.py"):
-        assert f'run("{example.stem}")' in tests
+        assert f'run("{example.stem}"' in tests
