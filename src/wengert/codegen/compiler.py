@@ -12,9 +12,10 @@ from typing import Any
 
 from llvmlite import binding, ir
 
-from wengert.codegen.kernel import Spec, WalkSpec
+from wengert.codegen.kernel import CallSpec, Spec, WalkSpec
 from wengert.codegen.loops import build_kernel
 from wengert.codegen.native import build_runtime
+from wengert.codegen.numbers import build_call
 from wengert.codegen.walk import build_walk
 
 __all__ = [
@@ -71,7 +72,9 @@ def _module() -> ir.Module:
 
 def build_function(module: ir.Module, spec: Spec, name: str, width: int) -> None:
     """Add the function of a kernel or a walk to a module, for vectors of `width` bytes."""
-    if isinstance(spec, WalkSpec):
+    if isinstance(spec, CallSpec):
+        build_call(module, spec, name)
+    elif isinstance(spec, WalkSpec):
         build_walk(module, spec, name, width)
     else:
         build_kernel(module, spec, name, width)

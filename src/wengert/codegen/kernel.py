@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Instruction", "KernelSpec", "Load", "Spec", "Store", "WalkSpec", "is_cheap"]
+__all__ = ["CallSpec", "Instruction", "KernelSpec", "Load", "Spec", "Store", "WalkSpec", "is_cheap"]
 
 Bits = tuple[bool, ...]
 
@@ -179,4 +179,26 @@ class WalkSpec:
         return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
 
 
-Spec = KernelSpec | WalkSpec
+@dataclass(frozen=True)
+class CallSpec:
+    """The structure of a call of numbers (`numbers`): a kernel of rank 0, and how Python calls it.
+
+    kernel : loads and stores double precision only
+    arguments : how many arguments the function has, each a float
+    loads : for each load of the kernel its argument, or -1 - k for word k of the constants
+    leaves : for each leaf of the result the store of the kernel
+    program : how the result is built from its leaves: -1 for the next leaf, else a tuple of so many
+    """
+
+    kernel: KernelSpec
+    arguments: int
+    loads: tuple[int, ...]
+    leaves: tuple[int, ...]
+    program: tuple[int, ...]
+
+    def key(self) -> str:
+        """A name that is the same in every process, from the whole structure."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
+
+
+Spec = KernelSpec | WalkSpec | CallSpec

@@ -139,6 +139,7 @@ def _build_enter(module: ir.Module) -> Any:
     descriptor = b.load(current)
     w.unless(b.icmp_unsigned("!=", descriptor, _c(0)), fallback)
     w.unless(w.same(w.load(descriptor, DESCRIPTOR["argument_count"]), count), following)
+    _call_of_numbers(w, descriptor, args, following)
     objects = w.scratch(w.load(descriptor, DESCRIPTOR["node_count"]))
     _check_nodes(w, descriptor, args, objects, following)
     _run(w, descriptor, objects, following)
@@ -148,6 +149,18 @@ def _build_enter(module: ir.Module) -> Any:
     b.position_at_end(fallback)
     b.ret(w.py("PyObject_Vectorcall", w.load(site, SITE["fallback"]), args, count, names))
     return function
+
+
+def _call_of_numbers(w: _Words, descriptor: Any, args: Any, mismatch: Any) -> None:
+    """Where a descriptor has a function for it all, return its result."""
+    b = w.b
+    whole = w.load(descriptor, DESCRIPTOR["numbers"])
+    with b.if_then(b.icmp_unsigned("!=", whole, _c(0))):
+        result = w.call(whole, args, w.load(descriptor, DESCRIPTOR["numbers_table"]))
+        w.unless(b.icmp_unsigned("!=", result, _c(0)), mismatch)
+        b.ret(result)
+        # What follows in this branch is never reached.
+        b.position_at_end(w.function.append_basic_block())
 
 
 def _check_nodes(w: _Words, descriptor: Any, args: Any, objects: Any, mismatch: Any) -> None:

@@ -8,6 +8,7 @@ __all__ = [
     "CLOSED",
     "DESCRIPTOR",
     "NODE",
+    "NUMBERS",
     "OBJECT",
     "OUT",
     "POOL",
@@ -39,7 +40,11 @@ DESCRIPTOR = _numbered(
     "slots",
     "release",
     "argument_count",
+    "numbers",
+    "numbers_table",
 )
+#: What a call of numbers (`numbers`) finds in its table before the constants.
+NUMBERS = _numbered("type", "other_type", "result_type", "allocate", "PyTuple_New")
 #: `fetch`: 0 argument, 1 item of a tuple, 2 of a list, 3 of a dict. `check`: 0 tuple, 1 list,
 #: 2 dict (of `size` items), 3 array, 4 scalar of one of two types.
 NODE = _numbered("fetch", "parent", "key", "check", "size", "type", "nd", "dims", "slot", "other")

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from wengert.codegen.engine import runtime_address
-from wengert.codegen.tables import API, DESCRIPTOR, NODE, OUT
+from wengert.codegen.engine import compile_kernels, runtime_address
+from wengert.codegen.tables import API, DESCRIPTOR, NODE, NUMBERS, OUT
 from wengert.plan.executable import Executable
+from wengert.plan.numbers import call_of_numbers
 
 __all__ = ["Site"]
 
@@ -139,9 +140,23 @@ class Site:
             "release": plan.is_long,
             "argument_count": len(args),
         }
+        numbers = _numbers(args, plan, words, exact_numbers)
+        if numbers is not None:
+            values["numbers"], values["numbers_table"] = numbers[0], _address(numbers[1])
         for field, value in values.items():
             descriptor[DESCRIPTOR[field]] = value
-        self._kept += [table, kept, outs, out_kept, words, program_kept, arena, descriptor, run]
+        self._kept += [
+            numbers,
+            table,
+            kept,
+            outs,
+            out_kept,
+            words,
+            program_kept,
+            arena,
+            descriptor,
+            run,
+        ]
         self._words[0] = _address(descriptor)
         self._count += 1
         return True
@@ -221,6 +236,30 @@ def _scalar_kind(kind: type) -> tuple[int, int]:
         made_here = {8: 2, 4: 3}.get(np.dtype(kind).itemsize, 1)
         return made_here, _slot(kind, _TP_ALLOC)
     return 1, 0
+
+
+def _numbers(args: Sequence[Any], plan: Any, program: Any, exact: bool) -> tuple[int, Any] | None:
+    """The address of the function for a whole call of numbers, and its table."""
+    kind, allocate = _scalar_kind(np.float64)
+    if kind == 1:
+        return None
+    found = call_of_numbers(args, plan, program.tolist())
+    if found is None:
+        return None
+    spec, constants = found
+    types = list({type(a) for a in args} if exact else {float, np.float64})
+    if exact and len(types) > 1:
+        return None
+    words = {
+        "type": id(types[0]),
+        "other_type": id(types[-1]),
+        "result_type": id(np.float64),
+        "allocate": allocate,
+        "PyTuple_New": _function_address("PyTuple_New"),
+    }
+    table = np.array([*(words[name] for name in NUMBERS), *constants], np.int64)
+    (compiled,) = compile_kernels([spec])
+    return compiled.address, table
 
 
 def _outs(plan: Any) -> tuple[Any, list[Any]]:
