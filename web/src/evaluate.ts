@@ -3,6 +3,8 @@
  * Pure functions of the view and of the inputs the user typed; nothing here touches the document.
  */
 
+import { isArrayOperator } from "./array-operators";
+import type { ArrayEngine } from "./arrays";
 import { apply, isKnown, lookUp, toDtype } from "./operators";
 import { scalarOf, type NodeRecord, type Partial, type View } from "./payload";
 
@@ -60,16 +62,19 @@ export function flowing(edges: Edges, numbers: Numbers): Flow {
 }
 
 /** Why the page cannot recompute the view after an edit; null when it can. */
-export type Obstacle = { kind: "array"; node: NodeRecord } | { kind: "operator"; op: string } | { kind: "partial"; node: NodeRecord };
+export type Obstacle = { kind: "large"; most: number } | { kind: "array"; node: NodeRecord } | { kind: "operator"; op: string } | { kind: "partial"; node: NodeRecord };
 
-export function findObstacle(view: View): Obstacle | null {
+/** `engine` is there when the graph holds arrays and came with the programs to compute them. */
+export function findObstacle(view: View, engine: ArrayEngine | null = null): Obstacle | null {
+  const knows = engine === null ? isKnown : isArrayOperator;
+  if (engine !== null && engine.unknownOperator() !== "") return { kind: "operator", op: engine.unknownOperator() };
   for (const node of view.nodes) {
-    if (node.shape.length > 0) return { kind: "array", node };
-    if (node.kind === "op" && !isKnown(node.op)) return { kind: "operator", op: node.op };
+    if (node.shape.length > 0 && engine === null) return view.arrays === null ? { kind: "large", most: view.mostNumbers ?? 0 } : { kind: "array", node };
+    if (node.kind === "op" && !knows(node.op)) return { kind: "operator", op: node.op };
     for (const partial of node.partials) {
       if (partial === null) continue;
-      if (partial.program === undefined) return { kind: "partial", node };
-      for (const [op] of partial.program.code) if (!isKnown(op)) return { kind: "operator", op };
+      if (partial.program === undefined && (engine === null || typeof partial.value === "number")) return { kind: "partial", node };
+      for (const [op] of partial.program?.code ?? []) if (!knows(op)) return { kind: "operator", op };
     }
   }
   return null;

@@ -7,7 +7,6 @@ import { gridOf, heatColour } from "./heat";
 import { t } from "./i18n";
 import { curve, type Layout, type Place } from "./layout";
 import type { Model, Quantity } from "./model";
-import { isArray } from "./payload";
 import { partialText, type SceneBox, type SceneLink } from "./scene";
 import type { State } from "./state";
 import type { Progress } from "./steps";
@@ -17,6 +16,9 @@ export interface BoxPicture {
   group: SVGGElement;
   press: SVGGElement;
   pill: SVGTextElement;
+  /** The heat map of an array, and what it was made of. */
+  miniature: SVGGElement | null;
+  pictured: Quantity;
   pointer: SVGPathElement;
 }
 
@@ -40,12 +42,14 @@ export function drawBox(box: SceneBox, place: Place, model: Model): BoxPicture {
   if (box.kind === "fold") press.append(s("rect", { ...frame, x: frame.x + 6, y: frame.y - 6, class: "behind" }), s("rect", { ...frame, x: frame.x + 3, y: frame.y - 3, class: "behind" }));
   press.append(s("rect", { ...frame, class: "frame" }));
   const node = box.node === null ? null : model.node(box.node);
-  const picture = node !== null && box.kind !== "result" && isArray(node.value) ? node.value : null;
+  const value = node === null || box.kind === "result" ? null : model.value(node.id);
+  const picture = typeof value === "object" ? value : null;
   const symbolY = picture !== null ? -h / 2 + 18 : box.caption === "" ? 6 : -2;
   press.append(s("text", { class: "symbol", y: symbolY }, box.symbol));
   const caption = box.kind === "fold" ? t("fold.count", box.caption) : box.caption;
   if (caption !== "") group.append(s("text", { class: "caption", "aria-hidden": "true", y: picture !== null ? -h / 2 + 33 : h / 2 - 9 }, caption));
-  if (picture !== null) group.append(miniature(gridOf(picture), h));
+  const small = picture === null ? null : s("g", {}, miniature(gridOf(picture), h));
+  if (small !== null) group.append(small);
   if (node !== null && node.batch !== null && box.kind !== "result") {
     group.classList.add(`batch-${node.batch % BATCH_COLOURS}`);
     group.append(s("text", { class: "batch", "aria-hidden": "true", x: w / 2 - 4, y: -h / 2 - 4 }, t("batch.short", node.batch + 1)));
@@ -53,7 +57,7 @@ export function drawBox(box: SceneBox, place: Place, model: Model): BoxPicture {
   const pill = s("text", { class: "pill", "aria-hidden": "true", y: h / 2 + 17 });
   const pointer = s("path", { class: "pointer", d: `M-8,${-h / 2 - 18}h16l-8,11z` });
   group.append(pill, pointer);
-  return { box, group, press, pill, pointer };
+  return { box, group, press, pill, pointer, miniature: small, pictured: picture };
 }
 
 /** A picture of an array inside its node: at most eight by five cells. */
@@ -84,6 +88,11 @@ export function paintBox(picture: BoxPicture, model: Model, state: State, progre
     return;
   }
   const id = box.node;
+  const value = model.value(id);
+  if (picture.miniature !== null && typeof value === "object" && value !== null && value !== picture.pictured) {
+    picture.miniature.replaceChildren(miniature(gridOf(value), box.height));
+    picture.pictured = value;
+  }
   const operator = box.kind === "op";
   const tangent = box.kind === "constant" || box.kind === "result" ? undefined : progress.tangent(id);
   const adjoint = box.kind === "constant" || box.kind === "result" ? undefined : progress.adjoint(id);

@@ -20,6 +20,15 @@ export function heatColour(x: number, top: number): string {
   return `rgb(${mix.join(" ")})`;
 }
 
+/** Black or white, whichever reads better on a colour of the scale: at least 4.5 to 1. */
+export function inkOn(colour: string): string {
+  const [r = 0, g = 0, b = 0] = (colour.match(/\d+/g) ?? []).map((part) => {
+    const c = Number(part) / 255;
+    return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "black" : "white";
+}
+
 /** The heat map as a picture with a caption and, folded away, the numbers it is made of. */
 export function heatMap(summary: ArraySummary, dtype: string, title: string): HTMLElement {
   const grid = gridOf(summary);

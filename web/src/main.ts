@@ -36,7 +36,7 @@ class Page {
   private readonly live = h("div", { class: "away", "aria-live": "polite", "data-live": "step" });
   private readonly intro = h("div", { class: "intro" });
   private timer: number | null = null;
-  private translatedFor: { edits: State["edits"]; model: Model } | null = null;
+  private translatedFor: { edits: State["edits"]; cells: State["cells"]; model: Model } | null = null;
 
   constructor(private readonly payload: Payload, root: HTMLElement) {
     const browser = navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
@@ -60,9 +60,12 @@ class Page {
   private refresh(): void {
     const state = this.store.state;
     const model = this.models[Math.min(state.view, this.models.length - 1)] as Model;
-    if (state.edits !== this.translatedFor?.edits || model !== this.translatedFor.model) {
-      for (const each of this.models) each.useInputs(each === model ? state.edits : each.translate(state.edits, model));
-      this.translatedFor = { edits: state.edits, model };
+    if (state.edits !== this.translatedFor?.edits || state.cells !== this.translatedFor.cells || model !== this.translatedFor.model) {
+      for (const each of this.models) {
+        const { edits, cells } = each === model ? state : each.translate(state.edits, state.cells, model);
+        each.useInputs(edits, cells);
+      }
+      this.translatedFor = { edits: state.edits, cells: state.cells, model };
     }
     const progress = new Progress(model, state);
     this.context = { store: this.store, state, payload: this.payload, models: this.models, model, progress, actions: this.actions };
@@ -100,7 +103,7 @@ class Page {
   /** What changes when another of two graphs becomes the one that the panels describe. */
   private turnTo(model: Model): Partial<State> {
     if (model === this.context.model) return {};
-    return { view: this.models.indexOf(model), selected: null, edits: model.translate(this.store.state.edits, this.context.model) };
+    return { view: this.models.indexOf(model), selected: null, element: null, ...model.translate(this.store.state.edits, this.store.state.cells, this.context.model) };
   }
 
   /** Choosing a node in the drawing also seeds it where the sweep can start there. */

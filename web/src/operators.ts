@@ -3,9 +3,8 @@
  * page has. There is no table of derivatives; partials arrive as programs over these names.
  */
 
-import { fromWire, type WireNumber } from "./payload";
+import { fromWire, type Params, type WireNumber } from "./payload";
 
-export type Params = Record<string, WireNumber | boolean | string | null>;
 type Scalar = (args: readonly number[], params: Params) => number;
 
 const unary = (f: (x: number) => number): Scalar => ([x]) => f(x as number);
@@ -113,6 +112,13 @@ function bitwise(x: number, y: number, f: (a: bigint, b: bigint) => bigint): num
   return Number.isInteger(x) && Number.isInteger(y) ? Number(f(BigInt(x), BigInt(y))) : NaN;
 }
 
+/** The greatest common divisor, by Euclid. */
+function divisor(x: number, y: number): number {
+  let [a, b] = [Math.abs(x), Math.abs(y)];
+  while (b > 0) [a, b] = [b, a % b];
+  return a;
+}
+
 /** A float64 in another dtype, as far as one number can show it. */
 export function toDtype(x: number, dtype: string): number {
   if (dtype === "float32") return Math.fround(x);
@@ -207,6 +213,10 @@ const TABLE: Record<string, Scalar> = {
   bitwise_and: binary((x, y) => bitwise(x, y, (a, b) => a & b)),
   bitwise_or: binary((x, y) => bitwise(x, y, (a, b) => a | b)),
   bitwise_xor: binary((x, y) => bitwise(x, y, (a, b) => a ^ b)),
+  left_shift: binary((x, y) => bitwise(x, y, (a, b) => a << b)),
+  right_shift: binary((x, y) => bitwise(x, y, (a, b) => a >> b)),
+  gcd: binary(divisor),
+  lcm: binary((x, y) => (x === 0 || y === 0 ? 0 : Math.abs(x / divisor(x, y)) * Math.abs(y))),
   invert: unary((x) => -x - 1), // of integers; Python sends logical_not for truth values
   erf: unary(erf),
   erfc: unary(erfc),

@@ -34,8 +34,12 @@ export type WireValue = WireNumber | ArraySummary | null;
  */
 export type Ref = string | number;
 
+/** A static parameter: tuples (shapes, axes, keys) are lists, dtypes names. */
+export type Param = WireNumber | boolean | string | null | Param[];
+export type Params = Record<string, Param>;
+
 /** One instruction: [operator of the rule table, its operands, its static parameters if any]. */
-export type Instruction = [op: string, operands: Ref[], params?: Record<string, WireNumber | boolean | null>];
+export type Instruction = [op: string, operands: Ref[], params?: Params];
 
 /**
  * A partial derivative as a straight-line program in the operator vocabulary of the rule table, so
@@ -86,7 +90,7 @@ export interface NodeRecord {
   name: string;
   operands: number[];
   /** Static parameters, such as the exponent n of integer_power. */
-  params: Record<string, WireNumber | boolean | string | null>;
+  params: Params;
   /** Of a value with several parts ("results"): [how many parts]. */
   shape: number[];
   /** How many numbers the value has. */
@@ -133,6 +137,29 @@ export interface Check {
   finite: WireValue;
 }
 
+/** One entry of a sweep over arrays; ["", elements, shape] is a constant, ["seed"] the sweep's seed. */
+export type ArrayInstruction =
+  | [op: string, operands: number[], params: Params, shape: number[], dtype: string]
+  | [op: "", elements: WireNumber[], shape: number[]]
+  | [op: "seed"]
+  | null;
+
+/** Instructions that continue the graph, the first as number `start`; null is not needed. */
+export interface ArraySweep {
+  start: number;
+  code: ArrayInstruction[];
+  /** [node, number of the value that is its tangent or adjoint]; a node without one is zero by structure. */
+  results: [node: number, value: number][];
+}
+
+/** What the page needs to compute with arrays. */
+export interface ArrayProgram {
+  /** Elements of array inputs and constants by node, in C order. */
+  elements: Record<string, WireNumber[]>;
+  forward: Record<string, ArraySweep>;
+  reverse: Record<string, ArraySweep>;
+}
+
 export interface View {
   /** Heading over the graph, shown when there are two ("before", "after optimisation"). */
   name: string;
@@ -147,6 +174,10 @@ export interface View {
   batches: string[];
   /** Why forward mode is not available (a custom reverse rule without a forward form); "" where it is. */
   noForward?: string;
+  /** Of a graph with arrays: its programs; null where it is too large to be computed on a page. */
+  arrays?: ArrayProgram | null;
+  /** The most elements of inputs and constants of a graph that is computed on a page. */
+  mostNumbers?: number;
 }
 
 export interface Payload {

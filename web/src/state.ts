@@ -16,6 +16,10 @@ export interface State {
   output: number | null;
   selected: number | null;
   edits: ReadonlyMap<number, number>;
+  /** Edited elements of array inputs: "node.position" → number. */
+  cells: ReadonlyMap<string, number>;
+  /** The array input whose elements are shown for editing, and the chosen one of them. */
+  element: { node: number; position: number } | null;
   toggled: ReadonlySet<string>;
   quiz: boolean;
   linked: boolean;
@@ -35,6 +39,8 @@ export const START: State = {
   output: null,
   selected: null,
   edits: new Map(),
+  cells: new Map(),
+  element: null,
   toggled: new Set(),
   quiz: false,
   linked: false,
@@ -58,7 +64,8 @@ export function writeFragment(state: State, start: State): string {
     if (value !== initial) parts.set(key, value);
   };
   const or = (value: number | null): string => (value === null ? "" : String(value));
-  const edits = (s: State): string => [...s.edits].map(([id, x]) => `${id}:${Object.is(x, -0) ? "-0" : x}`).join("_");
+  const edits = (s: State): string => [...s.edits, ...s.cells].map(([id, x]) => `${id}:${Object.is(x, -0) ? "-0" : x}`).join("_");
+  const element = (s: State): string => (s.element === null ? "" : `${s.element.node}.${s.element.position}`);
   put("view", String(state.view), String(start.view));
   put("mode", state.mode, start.mode);
   put("step", or(state.step), or(start.step));
@@ -66,6 +73,7 @@ export function writeFragment(state: State, start: State): string {
   put("out", or(state.output), or(start.output));
   put("node", or(state.selected), or(start.selected));
   put("edit", edits(state), edits(start));
+  put("element", element(state), element(start));
   put("fold", [...state.toggled].join("_"), "");
   put("quiz", state.quiz ? "1" : "", "");
   put("linked", state.linked ? "1" : "", "");
@@ -91,11 +99,16 @@ export function readFragment(fragment: string, start: State): State {
   state.output = whole("out");
   state.selected = whole("node");
   const edits = new Map<number, number>();
+  const cells = new Map<string, number>();
   for (const part of (parts.get("edit") ?? "").split("_")) {
     const [id, x] = part.split(":");
     if (id && x && /^\d+$/.test(id)) edits.set(Number(id), Number(x));
+    if (id && x && /^\d+\.\d+$/.test(id)) cells.set(id, Number(x));
   }
   state.edits = edits;
+  state.cells = cells;
+  const element = /^(\d+)\.(\d+)$/.exec(parts.get("element") ?? "");
+  if (element !== null) state.element = { node: Number(element[1]), position: Number(element[2]) };
   state.toggled = new Set((parts.get("fold") ?? "").split("_").filter((key) => key !== ""));
   state.quiz = parts.get("quiz") === "1";
   state.linked = parts.get("linked") === "1";

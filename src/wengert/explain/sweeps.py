@@ -23,7 +23,18 @@ from wengert.run import run
 from wengert.transform.graphs import extend
 from wengert.transform.sweeps import active_entries, pushforward_sweep, reverse_sweep
 
-__all__ = ["Step", "Sweep", "Term", "adjoints", "forward_sweep", "reverse_sweeps", "tangents"]
+__all__ = [
+    "Step",
+    "Sweep",
+    "Term",
+    "adjoints",
+    "forward_program",
+    "forward_sweep",
+    "reverse_program",
+    "reverse_sweeps",
+    "reverse_wanted",
+    "tangents",
+]
 
 
 class Term(NamedTuple):
@@ -167,7 +178,11 @@ def _run_all(facts: Facts, graph: Graph, seed: Any) -> list[Any]:
     return run(graph, [*facts.arguments, seed], known=_known(facts))
 
 
-def _array_tangents(facts: Facts, seed: int) -> dict[int, Any]:
+def forward_program(facts: Facts, seed: int) -> tuple[Graph, list[int]]:
+    """A graph whose last input is the tangent of input `seed` and whose outputs are tangents.
+
+    Returns it with the value numbers that its outputs belong to.
+    """
     graph = facts.graph
     tape = extend(graph)
     given = tape.input(graph.type(seed))
@@ -175,8 +190,12 @@ def _array_tangents(facts: Facts, seed: int) -> dict[int, Any]:
     pushforward_sweep(graph.entries, lambda i: tape.handle(tape, i, graph.entries[i][3]), made)
     reached = facts.reaches(seed)
     kept = [i for i, t in made.items() if reached[i] and not isinstance(t, list)]
-    program = tape.graph([made[i]._index for i in kept])
-    return dict(zip(kept, _run_all(facts, program, _ones(graph.type(seed))), strict=True))
+    return tape.graph([made[i]._index for i in kept]), kept
+
+
+def _array_tangents(facts: Facts, seed: int) -> dict[int, Any]:
+    program, kept = forward_program(facts, seed)
+    return dict(zip(kept, _run_all(facts, program, _ones(facts.graph.type(seed))), strict=True))
 
 
 def reverse_program(facts: Facts, seed: int, wanted: Sequence[int]) -> tuple[Graph, list[int]]:
@@ -195,10 +214,14 @@ def reverse_program(facts: Facts, seed: int, wanted: Sequence[int]) -> tuple[Gra
     return tape.graph([found[i]._index for i in reached]), reached
 
 
-def _array_adjoints(facts: Facts, seed: int) -> dict[int, Any]:
+def reverse_wanted(facts: Facts) -> list[int]:
+    """The values whose adjoints a reverse sweep over arrays is asked for."""
     types = [entry[3] for entry in facts.graph.entries]
-    wanted = [i for i, t in enumerate(types) if not isinstance(t, tuple) and facts.upward[i]]
-    program, reached = reverse_program(facts, seed, wanted)
+    return [i for i, t in enumerate(types) if not isinstance(t, tuple) and facts.upward[i]]
+
+
+def _array_adjoints(facts: Facts, seed: int) -> dict[int, Any]:
+    program, reached = reverse_program(facts, seed, reverse_wanted(facts))
     found = _run_all(facts, program, _ones(facts.graph.type(seed)))
     return dict(zip(reached, found, strict=True))
 

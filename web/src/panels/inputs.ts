@@ -9,6 +9,7 @@ import { formatExact, formatNumber, formatShape, nameText } from "../format";
 import { t } from "../i18n";
 import type { Model, Quantity } from "../model";
 import { fromWire, type ArraySummary, type WireNumber } from "../payload";
+import { makeElements, tooManyText } from "./elements";
 
 const SHOWN = 40; // inputs listed; the rest are named in a note
 
@@ -16,6 +17,7 @@ export function obstacleText(model: Model): string {
   const obstacle = model.obstacle;
   if (obstacle === null) return "";
   if (obstacle.kind === "operator") return t("edit.operator", obstacle.op);
+  if (obstacle.kind === "large") return t("edit.large", obstacle.most);
   return t(obstacle.kind === "array" ? "edit.array" : "edit.partial", titleOf(obstacle.node));
 }
 
@@ -29,7 +31,7 @@ export function quantityCell(quantity: Quantity, dtype: string, role: string): H
 }
 
 /** Agreement of the modes with each other and with the finite difference, as a sign and a word. */
-function verdict(forward: Quantity, reverse: Quantity, finite: Quantity): HTMLElement {
+export function verdict(forward: Quantity, reverse: Quantity, finite: Quantity): HTMLElement {
   const figure = (q: Quantity): number | undefined => (q === null ? 0 : typeof q === "number" ? q : undefined);
   const [f, r, d] = [figure(forward), figure(reverse), figure(finite)];
   if (isSummary(reverse)) return isSummary(finite) ? judged(sameSummary(reverse, finite)) : h("span", {}, "");
@@ -54,9 +56,10 @@ export function makeInputs(get: () => Context): Panel {
   const title = h("h2", { id: "inputs-title" });
   const lead = h("p", { class: "note" });
   const fields = h("div", { class: "fields" });
-  const reset = h("button", { type: "button", "data-key": "reset", click: () => get().store.set({ edits: new Map() }) });
+  const reset = h("button", { type: "button", "data-key": "reset", click: () => get().store.set({ edits: new Map(), cells: new Map() }) });
+  const elements = makeElements(get);
   const table = h("div", { class: "scroll", tabindex: "0", role: "group" });
-  const element = h("section", { class: "card inputs", "aria-labelledby": "inputs-title" }, title, lead, fields, reset, table);
+  const element = h("section", { class: "card inputs", "aria-labelledby": "inputs-title" }, title, lead, fields, elements.element, reset, table);
   let shownFor: Model | null = null;
   let boxes = new Map<number, HTMLInputElement>();
 
@@ -75,7 +78,7 @@ export function makeInputs(get: () => Context): Panel {
     const all = model.view.nodes.filter((node) => node.kind === "input");
     fields.replaceChildren(...all.slice(0, SHOWN).map((node) => {
       const id = `edit-${node.id}`;
-      if (node.shape.length > 0) return h("span", { class: "field" }, `${titleOf(node)}: ${formatShape(node.dtype, node.shape)}`);
+      if (node.shape.length > 0) return elements.field(model, node);
       const box = h("input", { id, type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false", disabled: model.obstacle !== null, input: () => edit(node.id, box) });
       boxes.set(node.id, box);
       return h("span", { class: "field" }, h("label", { for: id }, `${titleOf(node)} =`), box);
@@ -86,12 +89,13 @@ export function makeInputs(get: () => Context): Panel {
   return {
     element,
     update(context) {
-      const { model, progress, state } = context;
+      const { model, progress } = context;
       if (shownFor !== model) makeFields(model);
       setText(title, t("inputs.title"));
       setText(reset, t("inputs.reset"));
-      reset.hidden = state.edits.size === 0;
-      setText(lead, model.obstacle === null ? t("inputs.lead") : t("inputs.locked", obstacleText(model)));
+      reset.hidden = !model.edited;
+      setText(lead, model.obstacle === null ? `${t("inputs.lead")} ${tooManyText(model)}`.trim() : t("inputs.locked", obstacleText(model)));
+      elements.update(context);
       for (const [id, box] of boxes) {
         const now = model.numbers.values[id] as number;
         const typed = parseNumber(box.value);

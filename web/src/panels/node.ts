@@ -6,7 +6,6 @@ import { adjointEquation, showEquation, tangentEquation, titleOf, valueEquation 
 import { formatExact, formatShape, nameText } from "../format";
 import { heatMap } from "../heat";
 import { t } from "../i18n";
-import { isArray } from "../payload";
 import { nodeName } from "../expr";
 import { quantityCell } from "./inputs";
 
@@ -35,7 +34,7 @@ export function makeNode(): Panel {
       const value = model.value(id);
       children.push(h("h3", {}, t("node.value")), showEquation(valueEquation(model, id)));
       if (typeof value === "number") children.push(h("p", { class: "note" }, t("node.exact", formatExact(value))));
-      if (isArray(node.value)) children.push(heatMap(node.value, node.dtype, titleOf(node)));
+      if (typeof value === "object" && value !== null) children.push(heatMap(value, node.dtype, titleOf(node)));
       if (node.kind !== "constant") {
         const { input, output } = progress.seeds;
         if (output !== null) children.push(...reversePart(context, id, output));
@@ -52,7 +51,7 @@ function reversePart({ model }: Context, id: number, output: number): (HTMLEleme
   const adjoint = model.adjoint(id, output);
   if (adjoint === null) return [heading, h("p", {}, quantityCell(null, "", ""), ` ${t("node.nopath", titleOf(model.node(id)), nameText(target))}`)];
   const parts = [heading, showEquation(adjointEquation(model, id, output)), h("p", { class: "note" }, t(id === output ? "node.seed" : "node.reverse.why"))];
-  if (isArray(adjoint ?? null)) parts.push(heatMap(adjoint as Exclude<typeof adjoint, number | null | undefined>, model.node(id).dtype, `∂${nameText(target)}/∂${titleOf(model.node(id))}`));
+  if (typeof adjoint === "object") parts.push(heatMap(adjoint, model.node(id).dtype, `∂${nameText(target)}/∂${titleOf(model.node(id))}`));
   return parts;
 }
 

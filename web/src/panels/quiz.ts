@@ -81,7 +81,7 @@ export function makeQuiz(get: () => Context): Panel {
       question = questionAfter(progress, state);
       setText(title, t("quiz.title"));
       setText(check, t("quiz.check"));
-      const now = `${progress.mode} ${progress.step} ${progress.seeds.input} ${progress.seeds.output} ${[...state.edits]} ${model.operators.length}`;
+      const now = `${progress.mode} ${progress.step} ${progress.seeds.input} ${progress.seeds.output} ${[...state.edits]} ${[...state.cells]} ${model.operators.length}`;
       if (now !== asked) {
         asked = now;
         shown = 0;

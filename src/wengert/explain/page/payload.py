@@ -13,6 +13,7 @@ import numpy as np
 
 from wengert.errors import DerivativeError
 from wengert.explain.calls import find_groups
+from wengert.explain.page.arrays import MOST_NUMBERS, MOST_SEEDS, ArrayProgram, make_arrays
 from wengert.explain.page.numbers import Budget, Value, wire_value
 from wengert.explain.page.programs import Program, page_name, param_value, to_program
 from wengert.explain.page.repeats import find_repeats
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NodeRecord", "Partial", "Payload", "Schedule", "View", "make_payload", "make_view"]
 
-#: Sweeps over arrays that travel with a page, at most so many outputs and inputs.
-_MOST_SEEDS = 8
 _LONGEST_EXPRESSION = 160
 _MOST_NAMES = 6
 
@@ -93,7 +92,12 @@ class Check(TypedDict):
 
 
 class View(TypedDict):
-    """One graph. `noForward` is why forward mode is not available; '' where it is."""
+    """One graph. `noForward` is why forward mode is not available; '' where it is.
+
+    `arrays` is there where some value is an array, and null in a graph that is too large to be
+    computed on the page: with more elements of inputs and constants than `mostNumbers`, or else
+    with too many operators or products.
+    """
 
     name: str
     expression: str
@@ -104,6 +108,8 @@ class View(TypedDict):
     checks: list[Check]
     batches: list[str]
     noForward: str
+    arrays: NotRequired[ArrayProgram | None]
+    mostNumbers: NotRequired[int]
 
 
 class Payload(TypedDict):
@@ -170,7 +176,7 @@ def make_view(
     """One graph for the page."""
     facts = explanation.facts
     graph = facts.graph
-    budget = Budget(arrays=len(graph) * (2 + min(len(facts.inputs), _MOST_SEEDS)))
+    budget = Budget(arrays=len(graph) * (2 + min(len(facts.inputs), MOST_SEEDS)))
     source = find_source(graph.lines, facts.source)
     nodes = [_node(facts, i, source, budget) for i in range(len(graph))]
     groups = _group(facts, nodes)
@@ -182,7 +188,7 @@ def make_view(
     if any(node["shape"] for node in nodes):
         no_forward = _add_sweeps(facts, nodes, budget)
         checks = _checks(facts, budget)
-    return {
+    view: View = {
         "name": name,
         "expression": _expression(explanation),
         "source": source,
@@ -193,6 +199,10 @@ def make_view(
         "batches": [] if schedule is None else list(schedule["names"]),
         "noForward": no_forward,
     }
+    if any(node["shape"] for node in nodes):
+        view["arrays"] = make_arrays(facts, _float_outputs(facts))
+        view["mostNumbers"] = MOST_NUMBERS
+    return view
 
 
 def _group(facts: Facts, nodes: list[NodeRecord]) -> list[GroupRecord]:
@@ -275,7 +285,7 @@ def _add_sweeps(facts: Facts, nodes: list[NodeRecord], budget: Budget) -> str:
         for i, value in adjoints(facts, output).items():
             nodes[i].setdefault("adjoints", {})[str(output)] = wire_value(value, budget)
     try:
-        for source in facts.inputs[:_MOST_SEEDS]:
+        for source in facts.inputs[:MOST_SEEDS]:
             for i, value in tangents(facts, source).items():
                 nodes[i].setdefault("tangents", {})[str(source)] = wire_value(value, budget)
     except DerivativeError as error:  # a custom_vjp that only reverse mode can use
@@ -287,7 +297,7 @@ def _add_sweeps(facts: Facts, nodes: list[NodeRecord], budget: Budget) -> str:
 
 def _float_outputs(facts: Facts) -> list[int]:
     indices = dict.fromkeys(o.index for o in facts.outputs)
-    return [i for i in indices if facts.graph.type(i).is_float][:_MOST_SEEDS]
+    return [i for i in indices if facts.graph.type(i).is_float][:MOST_SEEDS]
 
 
 def _checks(facts: Facts, budget: Budget) -> list[Check]:
@@ -296,7 +306,7 @@ def _checks(facts: Facts, budget: Budget) -> list[Check]:
     found: list[Check] = []
     for output in _float_outputs(facts):
         rank = len(facts.graph.type(output).shape)
-        for source in facts.inputs[:_MOST_SEEDS]:
+        for source in facts.inputs[:MOST_SEEDS]:
             slope = finite_difference(facts, output, source)
             if slope is not None:  # of the sum of the output's elements, as in the sweeps
                 slope = np.sum(slope, axis=tuple(range(rank)))

@@ -75,9 +75,16 @@ def page_name(op: Any, type_: Any) -> str:
 
 
 def param_value(value: Any) -> Any:
-    """A static parameter as JSON; what JSON lacks (dtypes, axes) as its text."""
+    """A static parameter as JSON: tuples (shapes, axes, keys) as lists, dtypes by name.
+
+    What the page can do nothing with (the graph of a loop's body) is null.
+    """
+    if isinstance(value, (tuple, list)):
+        return [param_value(each) for each in value]
+    if isinstance(value, np.dtype):
+        return str(value)
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, (int, float, np.integer, np.floating)):
         return wire_number(value)
-    return str(value)
+    return None
