@@ -23,6 +23,7 @@ LAYERS = (
     "codegen",
     "plan",
     "replay",
+    "batching",
     "numpy",
     "check",
     "explain",

@@ -13,6 +13,7 @@ from typing import Any
 from wengert import errors
 from wengert.api import (
     Graph,
+    autobatching,
     check_grads,
     checkpoint,
     compile,
@@ -43,6 +44,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Graph",
+    "autobatching",
     "check_grads",
     "checkpoint",
     "compile",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from wengert.batching import autobatching, run_gradient
 from wengert.check import check_grads
 from wengert.graph import Graph
 from wengert.replay import replay, replaying
@@ -29,6 +30,7 @@ from wengert.transform import (
     vmap,
     while_loop,
 )
+from wengert.transform.gradient import gradient_runners
 from wengert.transform.inline import runners
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Graph",
+    "autobatching",
     "check_grads",
     "checkpoint",
     "compile",
@@ -83,6 +86,7 @@ def _html(graph: Graph) -> str:
 
 Graph.renderers.update(svg=_svg, html=_html)
 runners["replay"] = replay
+gradient_runners["batching"] = run_gradient
 
 
 def explain(f: Callable[..., Any]) -> Callable[..., Explanation]:

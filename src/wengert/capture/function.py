@@ -104,6 +104,7 @@ def capture(
     lift: bool = True,
     weak: bool = False,
     prepare: Callable[[Graph], Graph] | None = None,
+    calls: bool = False,
 ) -> Captured:
     """Run `f` with variables in place of the arguments at positions `traced`.
 
@@ -118,6 +119,7 @@ def capture(
     lift : make constants of the program inputs of the graph, so that derived graphs can be reused
     weak : Python numbers take the dtype of the arrays that they meet
     prepare : see `Recorder`
+    calls : record a compiled function as one node, if nothing encloses this
     """
     recorder = Recorder(
         current_tape(),
@@ -127,6 +129,7 @@ def capture(
     recorder.purpose = purpose
     if prepare is not None:
         recorder.prepare = prepare
+    recorder.keeps_calls = calls and recorder.parent is None
     call = list(args)
     counts: list[int] = []
     structures: list[Any] = []

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from wengert.capture import function_name, unflatten
+from wengert.compiling.calls import INLINE, Calls
 from wengert.compiling.entry import Entry, capture_entry
 from wengert.compiling.signature import Signature, argument_numbers
 from wengert.errors import ArgumentError
@@ -58,6 +59,7 @@ class CompiledFunction(NativeCallable):
             raise ArgumentError(f"compile: an argument of {name} is both static and donated")
         self._entries: OrderedDict[Any, Entry] = OrderedDict()
         self._lock = threading.Lock()
+        self._calls = Calls(f)
         self._site = Site(name, self._slow_call)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -80,6 +82,10 @@ class CompiledFunction(NativeCallable):
     # ------------------------------------------------------------ calls
 
     def _slow_call(self, *args: Any, **kwargs: Any) -> Any:
+        if not kwargs and not self._static:
+            found = self._calls.record(args)
+            if found is not INLINE:
+                return found
         signature = Signature(args, kwargs, self._static, function_name(self._f))
         entry = None if signature.traced else self._entry(signature, args, kwargs)
         if entry is None:

@@ -13,11 +13,12 @@ from wengert.codegen.engine import runtime_address
 from wengert.plan.plan import NumpyStep, Plan
 from wengert.plan.storage import ALIGNMENT
 
-__all__ = ["Executable", "ready_array"]
+__all__ = ["Executable", "ready_array", "run_steps"]
 
 
 @functools.cache
-def _run_steps() -> Any:
+def run_steps() -> Any:
+    """The native loop over a table of steps: `(address of the table, count, address of slots)`."""
     # A CFUNCTYPE call releases the GIL while it runs.
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_void_p)
     return kind(runtime_address("run_steps"))
@@ -107,7 +108,7 @@ class Executable:
                 views[slot] = array
         for segment in plan.segments:
             if segment.__class__ is tuple:
-                _run_steps()(segment[0], segment[1], arena.address)
+                run_steps()(segment[0], segment[1], arena.address)
             else:
                 self._by_numpy(segment, arena.views)
         if self._numpy:

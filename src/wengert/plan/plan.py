@@ -86,6 +86,7 @@ class Plan:
     offsets : slot -> offset in the arena of `arena_bytes` bytes
     work : operations of a call, roughly
     is_long : whether a call takes so long that other Python threads should run meanwhile
+    slot_bytes : size of each slot
     segments : for native steps (address of the table, count), for NumPy's the step
     fitted : how the plan keeps to a budget (`budgets.Fitted`), if there is one
     """
@@ -104,6 +105,7 @@ class Plan:
     segments: list[Any] = field(default_factory=list)
     tables: list[Any] = field(default_factory=list)
     fitted: Any = None
+    slot_bytes: list[int] = field(default_factory=list)
 
     @property
     def specs(self) -> list[KernelSpec | WalkSpec]:
@@ -381,6 +383,7 @@ class Planner:
             total,
             sum(x.bytes for x in lifetimes),
         )
+        plan.slot_bytes = self.bytes
         plan.work = sum(self._work(step) for step in self.steps)
         plan.is_long = plan.work > _LONG
         return plan

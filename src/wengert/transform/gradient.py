@@ -28,7 +28,12 @@ from wengert.transform.graphs import (
 from wengert.transform.inline import apply_graph
 from wengert.transform.memory.loops import loops_within
 
-__all__ = ["grad", "jvp", "linearize", "value_and_grad", "vjp"]
+__all__ = ["grad", "gradient_runners", "jvp", "linearize", "value_and_grad", "vjp"]
+
+#: Other ways to run value and gradient of a recorded graph on arrays, by name: functions of (graph,
+#: arguments, numbers of the inputs to differentiate by) that return the outputs and the gradient as
+#: arrays of their own, or None. `api` puts batching here, later in the order of imports.
+gradient_runners: dict[str, Callable[..., list[Any] | None]] = {}
 
 
 def split(leaves: Sequence[Any], captured: Captured) -> list[Any]:
@@ -86,20 +91,20 @@ def value_and_grad(
     def derived(*args: Any, **kwargs: Any) -> Any:
         numbers = check_argnums(argnums, len(args), "grad")
         captured = capture(
-            f, args, kwargs, traced=numbers, purpose="grad", has_aux=has_aux, floats_only=True
+            f,
+            args,
+            kwargs,
+            traced=numbers,
+            purpose="grad",
+            has_aux=has_aux,
+            floats_only=True,
+            calls=bool(gradient_runners),
         )
         _check_scalar(captured, f)
-        graph, known = captured.graph, captured.known
-        wrt = tuple(range(sum(captured.counts)))
-        reverse = vjp_graph(graph, wrt, (0,), one=True)
-        if current_budget() is not None:
-            cut = loops_within(
-                graph, current_budget() or 0, lambda g: vjp_graph(g, wrt, (0,), one=True)
-            )
-            if cut is not graph:
-                graph, known, reverse = cut, {}, vjp_graph(cut, wrt, (0,), one=True)
-        results = apply_graph(reverse, captured.arguments, known=known)
-        outputs = len(graph.outputs)
+        results = _by_runner(captured)
+        if results is None:
+            results = _one_by_one(captured)
+        outputs = len(captured.graph.outputs)
         value = unflatten(captured.out_structure, results[: captured.out_count])
         if captured.aux is not None:
             value = (value, captured.aux(results[captured.out_count : outputs]))
@@ -108,6 +113,30 @@ def value_and_grad(
 
     each = for_each_example(derived, f, argnums, "grad") if per_example else derived
     return limited(each, memory)
+
+
+def _by_runner(captured: Captured) -> list[Any] | None:
+    if not captured.tape.keeps_calls or current_budget() is not None:
+        return None
+    wrt = range(sum(captured.counts))
+    for runner in gradient_runners.values():
+        found = runner(captured.graph, captured.arguments, wrt)
+        if found is not None:
+            return found
+    return None
+
+
+def _one_by_one(captured: Captured) -> list[Any]:
+    graph, known = captured.graph, captured.known
+    wrt = tuple(range(sum(captured.counts)))
+    reverse = vjp_graph(graph, wrt, (0,), one=True)
+    if current_budget() is not None:
+        cut = loops_within(
+            graph, current_budget() or 0, lambda g: vjp_graph(g, wrt, (0,), one=True)
+        )
+        if cut is not graph:
+            known, reverse = {}, vjp_graph(cut, wrt, (0,), one=True)
+    return apply_graph(reverse, captured.arguments, known=known)
 
 
 def _check_scalar(captured: Captured, f: Any) -> None:

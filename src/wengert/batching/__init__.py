@@ -1,0 +1,6 @@
+"""Batching across examples: equal operators of a dynamic graph run together."""
+
+from wengert.batching.mode import autobatching
+from wengert.batching.run import run_gradient
+
+__all__ = ["autobatching", "run_gradient"]
