@@ -23,20 +23,17 @@ __all__ = ["Recorder"]
 class Recorder(Tape):
     """A tape whose values can be asked for, if its inputs have values.
 
-        Attributes
-        ----------
-        bindings : value number of an input -> its array; captured inputs ask the outer tape
-        values : value number -> array, for the values computed so far
-        why_no_values : what to tell a user who asks for the value of an input that has none
-        prepare : what to do to a graph before derivatives are taken of it, if anything: a compiling
-            caller brings it into numerically stable forms; inherited by tapes inside
-    <<<<<<< HEAD
-        budget : bytes that running the recorded graph may hold; None: as many as it needs
-    =======
-        keeps_calls : whether a compiled function is recorded as one node: on the outermost tape of a
-            derivative, if all that it uses has a value
-    >>>>>>> 8f6e885 (Dynamic graphs run in batches: equal operators of differing examples are merged)
-        fast : whether the short path of recording may be taken (open, and no lines wanted)
+    Attributes
+    ----------
+    bindings : value number of an input -> its array; captured inputs ask the outer tape
+    values : value number -> array, for the values computed so far
+    why_no_values : what to tell a user who asks for the value of an input that has none
+    prepare : what to do to a graph before derivatives are taken of it, if anything: a compiling
+        caller brings it into numerically stable forms; inherited by tapes inside
+    budget : bytes that running the recorded graph may hold; None: as many as it needs
+    keeps_calls : whether a compiled function is recorded as one node: on the outermost tape of a
+        derivative, if all that it uses has a value
+    fast : whether the short path of recording may be taken (open, and no lines wanted)
     """
 
     cast = TABLE["cast"]
