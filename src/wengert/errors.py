@@ -2,6 +2,7 @@
 
     WengertError
     ├── ShapeError          (ValueError)  operand shapes don't fit the operator
+    │   └── BoundsError     (IndexError)  an index is outside its axis
     ├── DTypeError          (TypeError)   an operand has a dtype the operator can't take
     ├── ArgumentError       (ValueError)  an argument of a wengert function is not what it must be
     ├── ConversionError     (TypeError)   a traced value was asked to become a plain number or array
@@ -28,6 +29,7 @@ from types import FrameType
 
 __all__ = [
     "ArgumentError",
+    "BoundsError",
     "ConversionError",
     "DTypeError",
     "DataError",
@@ -68,6 +70,10 @@ class WengertError(Exception):
 
 class ShapeError(WengertError, ValueError):
     """The shapes of the operands do not fit the operator."""
+
+
+class BoundsError(ShapeError, IndexError):
+    """An index is outside its axis."""
 
 
 class DTypeError(WengertError, TypeError):

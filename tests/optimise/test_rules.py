@@ -9,12 +9,13 @@ from tests.optimise import sides
 from wengert.ops.transcendental import exp, log
 from wengert.optimise import RULES, optimise
 from wengert.optimise.record import EDGES, rule
+from wengert.optimise.rules import LAST
 from wengert.optimise.shifts import SHIFTS
 from wengert.optimise.terms import variable
 
 CASES = [
     pytest.param(r, example, id=f"{r.name}-{i}")
-    for r in (*RULES, *SHIFTS)
+    for r in (*RULES, *LAST, *SHIFTS)
     for i, example in enumerate(sides.examples_of(r))
 ]
 
@@ -24,7 +25,7 @@ def seeded(name):
 
 
 def test_names_are_unique_and_reasons_given():
-    names = [r.name for r in (*RULES, *SHIFTS)]
+    names = [r.name for r in (*RULES, *LAST, *SHIFTS)]
     assert len(set(names)) == len(names)
     assert all(r.why and r.edges in EDGES for r in RULES)
 

@@ -407,12 +407,17 @@ class _Builder:
         return vector
 
 
+def _reduces(spec: KernelSpec, k: int) -> bool:
+    return bool(spec.body[k - len(spec.loads)].reduces)
+
+
 def build_kernel(module: ir.Module, spec: KernelSpec, name: str, vector_bytes: int) -> None:
     """Add the function of a kernel to a module, for vectors of `vector_bytes` bytes."""
+    full = spec.is_full()
     widths = [
         spec.dtype(k).itemsize
         for k in range(len(spec.loads) + len(spec.body))
-        if spec.dtype(k).kind != "b"
+        if spec.dtype(k).kind != "b" and (full[k] or k >= len(spec.loads) and _reduces(spec, k))
     ]
     lanes = max(1, vector_bytes // max(widths, default=8)) if spec.rank else 1
     _Builder(module, spec, name, lanes).build()

@@ -3,6 +3,7 @@
 from wengert.graph import Graph
 from wengert.ops import (
     arithmetic,
+    bounds,
     calling,
     comparing,
     contracting,
@@ -34,6 +35,7 @@ __all__ = [
     "Structural",
     "Unread",
     "arithmetic",
+    "bounds",
     "calling",
     "comparing",
     "contracting",

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from wengert.errors import ShapeError
 from wengert.graph.types import Type
+from wengert.ops.bounds import check_bounds
 from wengert.ops.linear import Linear, as_scalar, linear, zeros
 from wengert.ops.record import TABLE, type_error
 from wengert.ops.structural import draw
@@ -103,11 +103,7 @@ def _gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
 
 def _check_bounds(shape: tuple[int, ...], indices: Any, axes: tuple[int, ...]) -> None:
     for index, a in zip(indices, axes, strict=True):
-        if np.size(index) and (np.min(index) < -shape[a] or np.max(index) >= shape[a]):
-            raise ShapeError(
-                f"gather: index {int(np.max(index))} or {int(np.min(index))} is out of bounds for "
-                f"axis {a} of length {shape[a]}"
-            )
+        check_bounds(index, shape[a])
 
 
 def _batched_indices(
@@ -217,6 +213,7 @@ def _add_into(out: Any, *arrays: Any, parts: Any) -> Any:
         if part[0] == "slice":
             out[slice_key(part[1])] += value
         else:
+            _check_bounds(out.shape, indices, part[1])
             np.add.at(_front(out, part[1]), indices, value)
     return out
 

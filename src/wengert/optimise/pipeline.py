@@ -13,7 +13,7 @@ from wengert.optimise.chains import order_chains
 from wengert.optimise.cost import graph_cost
 from wengert.optimise.record import Record
 from wengert.optimise.rewriting import rewrite
-from wengert.optimise.rules import BEFORE_DERIVATIVES, EXACT, RULES
+from wengert.optimise.rules import BEFORE_DERIVATIVES, EXACT, LAST, RULES
 
 __all__ = ["PIPELINE", "Optimised", "Pass", "State", "optimise", "stabilise"]
 
@@ -46,6 +46,7 @@ class Pass(NamedTuple):
     run: Callable[[State, str], State]
     gives: str
     repeated: bool = False
+    last: bool = False
 
 
 def _inline(state: State, stage: str) -> State:
@@ -63,6 +64,7 @@ def _bodies(state: State, stage: str) -> State:
 
 _ALL_INDEX = RuleIndex(RULES)
 _EXACT_INDEX = RuleIndex(EXACT)
+_LAST_INDEX = RuleIndex((*RULES, *LAST))
 _STABLE_INDEX = RuleIndex(BEFORE_DERIVATIVES)
 
 
@@ -79,6 +81,13 @@ def _order_products(state: State, stage: str) -> State:
     return state._replace(graph=graph, origin=origin)
 
 
+def _positions(state: State, stage: str) -> State:
+    if not state.reassociate:
+        return state
+    graph, origin = rewrite(state.graph, state.origin, _LAST_INDEX, state.log, stage)
+    return state._replace(graph=graph, origin=origin)
+
+
 PIPELINE = (
     Pass("inline calls", _inline, gives="no call of a function with a custom derivative"),
     Pass("optimise bodies", _bodies, gives="the bodies of loops and branches are optimised"),
@@ -89,6 +98,7 @@ PIPELINE = (
         gives="no chain of contractions has a much cheaper order",
         repeated=True,
     ),
+    Pass("compare positions", _positions, gives="all entries different and needed", last=True),
 )
 
 
@@ -155,7 +165,7 @@ def optimise(graph: Graph, *, reassociate: bool = True) -> Optimised:
     """
     state = State(graph, list(range(len(graph))), [], reassociate)
     for step in PIPELINE:
-        if not step.repeated:
+        if not (step.repeated or step.last):
             state = step.run(state, step.name)
     repeated = [step for step in PIPELINE if step.repeated]
     for _ in range(MOST_ROUNDS):
@@ -164,4 +174,7 @@ def optimise(graph: Graph, *, reassociate: bool = True) -> Optimised:
             state = step.run(state, step.name)
         if state.graph.structure == before.structure:
             break
+    for step in PIPELINE:
+        if step.last:
+            state = step.run(state, step.name)
     return Optimised(state.graph, state.log, graph)

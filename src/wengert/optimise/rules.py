@@ -9,13 +9,14 @@ from wengert.optimise.choices import CHOICES
 from wengert.optimise.contractions import CONTRACTIONS
 from wengert.optimise.gathers import GATHERS
 from wengert.optimise.indexing import INDEXING
+from wengert.optimise.lookups import LOOKUPS
 from wengert.optimise.powers import POWERS
 from wengert.optimise.record import EDGES, Rule
 from wengert.optimise.shapes import ELEMENTWISE, MOVES, REDUCTIONS
 from wengert.optimise.shifts import SHIFTS
 from wengert.optimise.stable import STABLE
 
-__all__ = ["BEFORE_DERIVATIVES", "EXACT", "RULES", "rules_table"]
+__all__ = ["BEFORE_DERIVATIVES", "EXACT", "LAST", "RULES", "rules_table"]
 
 RULES: tuple[Rule, ...] = (
     *MOVES,
@@ -32,6 +33,9 @@ RULES: tuple[Rule, ...] = (
     *GATHERS,
 )
 
+#: Those that apply when all others have: they hide what others look for.
+LAST: tuple[Rule, ...] = LOOKUPS
+
 #: Those that give the same bits.
 EXACT: tuple[Rule, ...] = tuple(r for r in RULES if r.exact_in == "floats")
 
@@ -44,7 +48,7 @@ BEFORE_DERIVATIVES: tuple[Rule, ...] = (
 )
 
 
-def rules_table(rules: Sequence[Rule] = RULES) -> str:
+def rules_table(rules: Sequence[Rule] = (*RULES, *LAST)) -> str:
     """The rules as a Markdown table: name, left side, what it may change, and why."""
     rows = ["| rule | left side | exact in | special values | why |", "| --- " * 5 + "|"]
     for r in rules:
