@@ -6,6 +6,7 @@ the process, since compiled functions hold addresses into it.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,7 +28,9 @@ __all__ = [
     "runtime_object",
 ]
 
+#: Never freed (see `engine`).
 _engines: list[Any] = []
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_engines))
 
 
 @functools.cache

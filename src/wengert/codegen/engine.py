@@ -7,6 +7,7 @@ import it (`elf`).
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import time
 from collections.abc import Sequence
@@ -22,7 +23,10 @@ __all__ = ["Compiled", "absent", "compile_kernels", "runtime_address", "statisti
 _TRIM_EVERY = 32
 
 _lock = threading.RLock()
+#: Never freed, not even when the interpreter ends: results may outlive it, and free their memory by
+#: functions of the runtime.
 _loaded: list[Any] = []
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_loaded))
 _addresses: dict[str, int] = {}
 #: Counts since the process began, for reports and tests.
 statistics = {"compiled": 0, "from_disk": 0, "seconds": 0.0, "modules": 0}

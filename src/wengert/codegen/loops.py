@@ -417,7 +417,7 @@ def build_kernel(module: ir.Module, spec: KernelSpec, name: str, vector_bytes: i
     widths = [
         spec.dtype(k).itemsize
         for k in range(len(spec.loads) + len(spec.body))
-        if spec.dtype(k).kind != "b" and (full[k] or k >= len(spec.loads) and _reduces(spec, k))
+        if spec.dtype(k).kind != "b" and (full[k] or (k >= len(spec.loads) and _reduces(spec, k)))
     ]
     lanes = max(1, vector_bytes // max(widths, default=8)) if spec.rank else 1
     _Builder(module, spec, name, lanes).build()

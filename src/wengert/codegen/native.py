@@ -11,7 +11,9 @@ from typing import Any
 
 from llvmlite import ir
 
+from wengert.codegen.bounds import build_bounds
 from wengert.codegen.control import build_control
+from wengert.codegen.memory import build_memory
 from wengert.codegen.pycall import build_entry
 from wengert.codegen.threads import build_threads
 
@@ -31,6 +33,7 @@ def build_runtime(module: ir.Module) -> list[str]:
     _gemm(module, "gemm_f32", ir.FloatType())
     _gemm(module, "gemm_f64", ir.DoubleType())
     own = ["run_steps", "call_with_int", "gemm_f32", "gemm_f64"]
+    own += [*build_bounds(module), *build_memory(module)]
     return [*own, *build_control(module), *build_entry(module), *threads]
 
 

@@ -245,7 +245,9 @@ def _run(w: _Words, descriptor: Any, objects: Any, busy: Any) -> None:
     _bind_inputs(w, descriptor, objects, slots, release)
     out_count = w.load(descriptor, DESCRIPTOR["out_count"])
     made = w.scratch(out_count)
+    restore = _change_handler(w, w.load(descriptor, DESCRIPTOR["handler"]))
     failed = _allocate(w, descriptor, made, out_count, slots)
+    restore()
     run_type = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64, I64.as_pointer()])
     run_steps = b.module.globals["run_steps"]
     assert run_steps.function_type == run_type
@@ -269,12 +271,38 @@ def _run(w: _Words, descriptor: Any, objects: Any, busy: Any) -> None:
             _release_inputs(w, descriptor, objects)
         with short:
             run()
+    refused = w.function.append_basic_block("refused")
+    status = w.load(descriptor, DESCRIPTOR["status"])
+    w.unless(w.same(w.at(status), _c(0)), refused)
     _wrap_scalars(w, descriptor, made, out_count, slots)
     b.store_atomic(slots, place, "release", 8)
     b.ret(_assemble(w, descriptor, made))
     b.position_at_end(failed)
+    restore()
     b.store_atomic(slots, place, "release", 8)
     b.ret(_c(0))
+    b.position_at_end(refused)  # an index was out of bounds: the fallback raises the error
+    w.store(_c(0), status)
+    _drop(w, descriptor, made, out_count)
+    b.store_atomic(slots, place, "release", 8)
+    b.branch(busy)
+
+
+def _change_handler(w: _Words, handler: Any) -> Any:
+    """Let NumPy allocate by a handler, if it is not 0; returns what emits going back."""
+    b = w.b
+    old = w.variable(_c(0))
+    with b.if_then(b.icmp_unsigned("!=", handler, _c(0))):
+        b.store(w.py("PyDataMem_SetHandler", handler), old)
+
+    def restore() -> None:
+        before = b.load(old)
+        with b.if_then(b.icmp_unsigned("!=", before, _c(0))):
+            ours = w.py("PyDataMem_SetHandler", before)
+            for value in (ours, before):
+                w.py("Py_DecRef", value, result=ir.VoidType())
+
+    return restore
 
 
 def _leaf_nodes(w: _Words, descriptor: Any, objects: Any, act: Any) -> None:
@@ -328,6 +356,16 @@ def _allocate(w: _Words, descriptor: Any, made: Any, count: Any, slots: Any) -> 
             w.store(array, made, i)
             w.store(w.at(b.add(array, _c(16))), slots, w.load(out, OUT["slot"]))
     return failed
+
+
+def _drop(w: _Words, descriptor: Any, made: Any, count: Any) -> None:
+    """Give output arrays up."""
+    b = w.b
+    outs = w.load(descriptor, DESCRIPTOR["outs"])
+    with w.times(count) as i:
+        out = b.add(outs, b.mul(i, _c(8 * len(OUT))))
+        with b.if_then(w.same(w.load(out, OUT["scalar"]), _c(0))):
+            w.py("Py_DecRef", w.load(made, i), result=ir.VoidType())
 
 
 def _wrap_scalars(w: _Words, descriptor: Any, made: Any, count: Any, slots: Any) -> None:

@@ -7,6 +7,11 @@ __all__ = [
     "CARRY",
     "CLOSED",
     "DESCRIPTOR",
+    "LEAST_KEPT",
+    "MEMORY",
+    "MEMORY_PLACES",
+    "MEMORY_WORDS",
+    "MOST_KEPT",
     "NODE",
     "NUMBERS",
     "OBJECT",
@@ -42,6 +47,8 @@ DESCRIPTOR = _numbered(
     "argument_count",
     "numbers",
     "numbers_table",
+    "status",
+    "handler",
 )
 #: What a call of numbers (`numbers`) finds in its table before the constants.
 NUMBERS = _numbered("type", "other_type", "result_type", "allocate", "PyTuple_New")
@@ -70,6 +77,7 @@ API = _numbered(
     "PyList_Type",
     "PyDict_Type",
     "PyDict_Size",
+    "PyDataMem_SetHandler",
 )
 
 #: Where an address in the table of an inner plan comes from: `number` bytes into the frame, the
@@ -80,6 +88,15 @@ SOURCES = {"frame": 0, "address": 1, "outer": 2}
 #: condition of a `while` reads it), the outer slots of its first and last value, where in the frame
 #: its other buffer begins, and its bytes.
 CARRY = ("read", "write", "condition", "first", "result", "spare", "bytes")
+
+#: Words of the memory that results are given again: a lock, the place that the next block is kept
+#: at, the bytes that are kept, functions of the C library, then pairs (block, bytes).
+MEMORY = {**_numbered("lock", "hand", "kept", "allocate", "free", "advise"), "first": 8}
+MEMORY_PLACES = 32
+MEMORY_WORDS = MEMORY["first"] + 2 * MEMORY_PLACES
+#: The least size of a block that is kept, and the most bytes of all together.
+LEAST_KEPT = 1 << 15
+MOST_KEPT = 128 << 20
 
 #: Words of the pool of threads. A job is `kernel`, `slots`, `blocks`, `count`; `next` is the next
 #: chunk to take, `finished` the number of chunks done. The semaphore takes four words.

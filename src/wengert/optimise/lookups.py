@@ -16,7 +16,7 @@ import numpy as np
 
 from wengert.graph import CONSTANT, INPUT
 from wengert.ops import TABLE
-from wengert.ops.bounds import in_bounds
+from wengert.ops.bounds import positions
 from wengert.ops.indexing import gather, scatter_add, scatter_sum
 from wengert.ops.structural import reduce_sum, reshape
 from wengert.optimise.record import Rule, rule
@@ -24,14 +24,11 @@ from wengert.optimise.terms import Family
 
 __all__ = ["LOOKUPS"]
 
-#: Positions are compared as four-byte integers: as many at a time as there are float32.
-_POSITION = np.dtype(np.int32)
-
 
 def _one_per_row(match: Any, shape: Any, indices: Any, axes: Any) -> Any:
     """The index along the last axis, with a last axis of length 1, if each row is named once."""
     rows, last = shape[:-1], len(shape) - 1
-    if not rows or sorted(axes) != list(range(last + 1)) or shape[-1] > np.iinfo(_POSITION).max:
+    if not rows or sorted(axes) != list(range(last + 1)) or shape[-1] > np.iinfo(np.int32).max:
         return None
     lead = np.broadcast_shapes(*[i.shape for i in indices])
     if lead not in (rows, (*rows, 1)):
@@ -39,7 +36,7 @@ def _one_per_row(match: Any, shape: Any, indices: Any, axes: Any) -> Any:
     for index, a in zip(indices, axes, strict=True):
         if a != last and not _is_position(match, index, lead, a):
             return None
-    own = indices[axes.index(last)]
+    own = positions(indices[axes.index(last)], length=shape[-1])
     missing = len(lead) - own.ndim
     grid = (*(1,) * missing, *own.shape)[: len(rows)]
     return reshape(own, shape=(*grid, 1))
@@ -54,12 +51,9 @@ def _is_position(match: Any, index: Any, lead: Any, axis: int) -> bool:
     return bool(np.all(np.broadcast_to(value, lead) == places))
 
 
-def _here(index: Any, length: int) -> Any:
-    """Whether an element stands at the index of its row."""
-    wide = TABLE["cast"](in_bounds(index, length=length), dtype=_POSITION)
-    zero, n = (_POSITION.type(k) for k in (0, length))
-    counted = TABLE["where"](TABLE["less"](wide, zero), wide + n, wide)
-    return TABLE["equal"](np.arange(length, dtype=_POSITION), counted)
+def _here(own: Any, length: int) -> Any:
+    """Whether an element stands at the position of its row."""
+    return TABLE["equal"](np.arange(length, dtype=np.int32), own)
 
 
 def _pick(match: Any) -> Any:
@@ -89,7 +83,6 @@ def _put(match: Any) -> Any:
     zero = value.dtype.type(0)
     made = TABLE["where"](_here(own, shape[-1]), spread, zero)
     return made if base is None else base + made
-
 
 
 _LABELS = np.array([3, 0, -1])

@@ -46,9 +46,8 @@ class ControlStep:
 class _Frame:
     """The memory of one inner plan: a table of slots, its arena, and room for carries."""
 
-    def __init__(self, plan: Any, begin: int = 0) -> None:
+    def __init__(self, plan: Any, status: Callable[[], int]) -> None:
         self.plan = plan
-        self.begin = begin
         self.bytes = _aligned(8 * max(1, len(plan.types)))
         self.rows: list[tuple[int, int, int]] = []
         for slot, offset in plan.offsets.items():
@@ -56,6 +55,8 @@ class _Frame:
         self.bytes += _aligned(plan.arena_bytes)
         for slot, value in plan.constants.items():
             self.rows.append((slot, _ADDRESS, value.ctypes.data))
+        if plan.status >= 0:
+            self.outer(plan.status, status())
 
     def room(self, size: int) -> int:
         """Where in the frame `size` further bytes begin."""
@@ -97,12 +98,14 @@ class _Lowering:
         reads: Sequence[int],
         writes: Sequence[int],
         frame: int,
+        status: Callable[[], int],
     ) -> None:
         self.make = make
         self.params = params
         self.reads = reads
         self.writes = writes
         self.frame = frame
+        self.status = status
 
     def native(self, *graphs: Graph) -> list[Any] | None:
         """The plans of these graphs, or None if one of them needs NumPy."""
@@ -126,7 +129,7 @@ def _scan(the: _Lowering) -> ControlStep | None:
     if plans is None:
         return None
     (plan,) = plans
-    frame = _Frame(plan)
+    frame = _Frame(plan, the.status)
     for k in range(consts):
         frame.outer(plan.inputs[k], the.reads[k])
     rows = [
@@ -164,7 +167,7 @@ def _while(the: _Lowering) -> ControlStep | None:
     if plans is None:
         return None
     asking, doing = plans
-    frame, part = _Frame(doing), _Frame(asking)
+    frame, part = _Frame(doing, the.status), _Frame(asking, the.status)
     for k in range(consts):
         frame.outer(doing.inputs[k], the.reads[k])
         part.outer(asking.inputs[k], the.reads[k])
@@ -195,7 +198,7 @@ def _cond(the: _Lowering) -> ControlStep | None:
         return None
     step = ControlStep("run_cond", [the.frame, the.reads[0]], 0, plans)
     for plan in plans:
-        frame = _Frame(plan)
+        frame = _Frame(plan, the.status)
         for inner, outer in zip(plan.inputs, the.reads[1:], strict=True):
             frame.outer(inner, outer)
         for inner, outer in zip(plan.outputs, the.writes, strict=True):
@@ -218,6 +221,7 @@ def lower_control(
     writes: Sequence[int],
     frame: int,
     make: Callable[[Graph], Any],
+    status: Callable[[], int],
 ) -> ControlStep | None:
     """The step of an entry of control flow, or None if native code can't run it.
 
@@ -225,5 +229,6 @@ def lower_control(
     ----------
     reads, writes, frame : slots of the operands, of the results and of the frame
     make : makes the plan of a body
+    status : gives the slot of the word that a check of indices sets
     """
-    return _LOWERINGS[op.name](_Lowering(make, params, reads, writes, frame))
+    return _LOWERINGS[op.name](_Lowering(make, params, reads, writes, frame, status))

@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from wengert.codegen.engine import runtime_address
+from wengert.errors import BoundsError
+from wengert.plan.memory import empty, handler_for
 from wengert.plan.plan import NumpyStep, Plan
 from wengert.plan.storage import ALIGNMENT
+from wengert.run import run
 
 __all__ = ["Executable", "ready_array", "run_steps"]
 
@@ -34,6 +37,9 @@ class _Arena:
         self.slots = np.zeros(max(1, len(plan.types)), np.int64)
         self.address = self.slots.ctypes.data
         self.room: Any = None
+        self.status = np.zeros(1, np.int64)
+        if plan.status >= 0:
+            self.slots[plan.status] = self.status.ctypes.data
         self.views: list[Any] = [None] * len(plan.types)
         for slot, offset in plan.offsets.items():
             self.slots[slot] = base + offset
@@ -54,6 +60,7 @@ class Executable:
         self.plan = plan
         self._arenas: list[_Arena] = []
         self._output_types = [plan.graph.type(k) for k in plan.graph.outputs]
+        self._handler = handler_for(self._output_types)
         self._bound = [*plan.inputs, *plan.outputs]
         # Slots are numbered so that the inputs come first; outputs stand where they fell.
         self._numpy = any(isinstance(s, NumpyStep) for s in plan.segments)
@@ -90,11 +97,11 @@ class Executable:
         if reuse:
             given = {output: arrays[k] for output, k in reuse}
             outputs = [
-                given[i] if i in given else np.empty(t.shape, t.dtype)
+                given[i] if i in given else empty(t.shape, t.dtype, self._handler)
                 for i, t in enumerate(self._output_types)
             ]
         else:
-            outputs = [np.empty(t.shape, t.dtype) for t in self._output_types]
+            outputs = [empty(t.shape, t.dtype, self._handler) for t in self._output_types]
         try:
             arena = self._arenas.pop()
         except IndexError:
@@ -114,8 +121,17 @@ class Executable:
         if self._numpy:
             for slot in self._cleared:  # don't keep the caller's arrays alive
                 arena.views[slot] = None
+        refused = bool(arena.status[0])
+        arena.status[0] = 0
         self._arenas.append(arena)
+        if refused:
+            self._refuse(arrays)
         return [x if x.ndim else x[()] for x in outputs]
+
+    def _refuse(self, arrays: Sequence[np.ndarray[Any, Any]]) -> None:
+        """Raise the error of an index that is out of bounds, which native code has noted."""
+        run(self.plan.graph, arrays)
+        raise BoundsError("an index is out of bounds")  # of an argument that was overwritten
 
     def _by_numpy(self, step: NumpyStep, views: list[Any]) -> None:
         with np.errstate(all="ignore"):

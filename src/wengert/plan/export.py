@@ -20,6 +20,7 @@ from wengert.errors import ArgumentError
 from wengert.graph import CONSTANT, Graph, Type
 from wengert.plan.chunks import block
 from wengert.plan.fusion import fuse
+from wengert.plan.indices import given, positions_kernel
 from wengert.plan.lowering import LoweredGroup, lower
 from wengert.plan.moves import TARGET, walks, whole_copy, zero_fill
 from wengert.plan.plan import fusible
@@ -70,6 +71,9 @@ class _Exporter:
             for k, (op, _, _, type_) in enumerate(graph.entries)
             if op is CONSTANT and live[k]
         }
+        self.constants = constants
+        for i in given(graph):
+            self._alone(i)
         groups = fuse(graph, fusible)
         of = {i: g.order for g in groups for i in g.members}
         needed = set(graph.outputs)
@@ -113,6 +117,9 @@ class _Exporter:
         if not type_.size:
             return
         types = [self.graph.type(k) for k in operands]
+        if op.name == "positions":
+            self._positions(i)
+            return
         if op.name == "reduce_sum" and not types[0].size:
             found: Any = zero_fill(type_)
         else:
@@ -120,6 +127,18 @@ class _Exporter:
         if found is None:
             self._refuse(i, op)
         self._walk(found, [self._slot_for(k) for k in operands], target)
+
+    def _positions(self, i: int) -> None:
+        # Nothing is checked: a position that does not exist is none of those it is compared with.
+        _, operands, params, type_ = self.graph.entries[i]
+        slots = [self._slot_for(operands[0])]
+        for number in (0, dict(params)["length"]):
+            slot = self._new_slot(type_.dtype.itemsize)
+            self.constants[slot] = np.array(number, type_.dtype)
+            slots.append(slot)
+        slots.append(self._slot_for(i))
+        spec = positions_kernel(self.graph.type(operands[0]).dtype)
+        self.calls.append((spec, [*slots, type_.size, 0, type_.size], slots))
 
     def _walk(self, found: Any, operands: list[int], target: int) -> None:
         for walk in found:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wengert.graph import CONSTANT, INPUT, Graph, Type
+from wengert.plan.indices import given
 
 __all__ = ["REDUCTIONS", "Group", "fuse"]
 
@@ -85,6 +86,8 @@ class _Fuser:
 
     def run(self) -> list[Group]:
         live = self.graph.live()
+        for i in given(self.graph):
+            live[i] = False
         for i, (op, operands, params, type_) in enumerate(self.graph.entries):
             if op is INPUT or op is CONSTANT or not live[i]:
                 continue

@@ -71,12 +71,13 @@ def walks(op: Any, types: Sequence[Any], params: dict[str, Any], result: Any) ->
 def safe_walks(
     op: Any, types: Sequence[Any], params: dict[str, Any], result: Any
 ) -> list[Walk] | None:
-    """As `walks`, but not for operators that must refuse an index that is out of range, nor for
-    products, which BLAS computes faster, nor where there is nothing to write."""
+    """As `walks`, but not for products, which BLAS computes faster, nor where there is nothing to
+    write, or nothing to read from. Indices must be checked beforehand (see `indices`)."""
     if op.name == "contract" or not isinstance(result, Type) or not result.size:
         return None
-    found = walks(op, types, params, result)
-    return None if found is None or any(w.spec.indices for w in found) else found
+    if any(isinstance(t, Type) and not t.size for t in types):
+        return None
+    return walks(op, types, params, result)
 
 
 def _moves(dtype: np.dtype[Any]) -> bool:

@@ -22,6 +22,8 @@ from wengert.plan.blas import blas_threads
 from wengert.plan.chunks import split
 from wengert.plan.control import CONTROL, ControlStep, lower_control
 from wengert.plan.fusion import REDUCTIONS, Group, fuse
+from wengert.plan.indices import given, index_args, indices_of
+from wengert.plan.interpreted import numpy_function, reshaped
 from wengert.plan.lowering import LoweredGroup, lower
 from wengert.plan.moves import TARGET, Walk, safe_walks, whole_copy
 from wengert.plan.products import as_product, product_blocks
@@ -84,6 +86,7 @@ class Plan:
     types : type of each slot; None for temporary rows
     inputs, outputs : slots; constants : slot -> array
     offsets : slot -> offset in the arena of `arena_bytes` bytes
+    status : the slot of the word that a check of indices sets, or -1
     work : operations of a call, roughly
     is_long : whether a call takes so long that other Python threads should run meanwhile
     slot_bytes : size of each slot
@@ -100,6 +103,7 @@ class Plan:
     offsets: dict[int, int]
     arena_bytes: int
     unshared_bytes: int
+    status: int = -1
     work: int = 0
     is_long: bool = False
     segments: list[Any] = field(default_factory=list)
@@ -154,6 +158,8 @@ class Planner:
         self.bytes: list[int] = []
         self.steps: list[NativeStep | NumpyStep] = []
         self.constants: dict[int, Any] = {}
+        self.status = -1
+        self._checked: set[tuple[int, int]] = set()
 
     def _new_slot(self, type_: Type | None, size: int) -> int:
         self.types.append(type_)
@@ -177,7 +183,7 @@ class Planner:
         return self.finished(inputs)
 
     def begin(self) -> list[int]:
-        """Slots for inputs, which it returns, and for constants."""
+        """Slots for inputs, which it returns, and for constants; what can run before all others."""
         graph = self.graph
         live = graph.live()
         inputs = [self._slot_for(k) for k in graph.inputs]
@@ -186,6 +192,8 @@ class Planner:
                 self.constants[self._slot_for(k)] = np.asarray(
                     graph.constants[k], type_.dtype, order="C"
                 )
+        for i in given(graph):
+            self._alone(i)
         return inputs
 
     def units(self) -> list[LoweredGroup | int]:
@@ -256,6 +264,9 @@ class Planner:
         if op.name == "bundle":
             self.parts[i] = reads
             return
+        if op.name == "positions":
+            self._positions(i)
+            return
         if op.name in CONTROL and self._control(i, reads):
             return
         write = self._slot_for(i)
@@ -281,18 +292,46 @@ class Planner:
         types: list[Any] = [self.graph.entries[k][3] for k in operands]
         moves = safe_walks(op, types, dict(params), type_)
         if moves is not None:
+            self._check(i)
             self._walks(moves, reads, write, f"walk {op.name}", i)
             return
         self.steps.append(
-            NumpyStep(_numpy_function(op, params, types), reads, [write], f"NumPy {op.name}", [i])
+            NumpyStep(numpy_function(op, params, types), reads, [write], f"NumPy {op.name}", [i])
         )
+
+    def _check(self, i: int) -> None:
+        """A step for each index array of an entry that was not checked yet."""
+        op, operands, params, _ = self.graph.entries[i]
+        types = [self.graph.entries[k][3] for k in operands]
+        for at, length in indices_of(op, types, dict(params)):
+            slot = self._slot_for(operands[at])
+            if (slot, length) in self._checked:
+                continue
+            self._checked.add((slot, length))
+            args = index_args(slot, types[at], length, self._status_slot(), slot)
+            step = NativeStep([args], [slot], [], "check of indices", [i], runtime="check_index")
+            self.steps.append(step)
+
+    def _positions(self, i: int) -> None:
+        (k,), params = self.graph.entries[i][1], dict(self.graph.entries[i][2])
+        slot, target = self._slot_for(k), self._slot_for(i)
+        type_ = self.graph.type(k)
+        args = index_args(slot, type_, params["length"], self._status_slot(), target)
+        self.steps.append(
+            NativeStep([args], [slot], [target], "positions", [i], runtime="positions")
+        )
+
+    def _status_slot(self) -> int:
+        if self.status < 0:
+            self.status = self._new_slot(None, 0)
+        return self.status
 
     def _control(self, i: int, reads: list[int]) -> bool:
         """A step that runs other plans, if native code can run them."""
         op, _, params, types = self.graph.entries[i]
         writes = [self._new_slot(t, t.size * t.dtype.itemsize) for t in types]
         frame = self._new_slot(None, 0)
-        found = lower_control(op, dict(params), reads, writes, frame, _plan_body)
+        found = lower_control(op, dict(params), reads, writes, frame, _plan_body, self._status_slot)
         if found is None:
             return False
         self.parts[i] = writes
@@ -328,7 +367,7 @@ class Planner:
                 moves = whole_copy(type_)
                 if moves is None:
                     self.steps.append(
-                        NumpyStep(_reshaped(type_.shape), [slot], [copy], "NumPy copy", [k])
+                        NumpyStep(reshaped(type_.shape), [slot], [copy], "NumPy copy", [k])
                     )
                 else:
                     self._walks(moves, [slot], copy, "copy", k)
@@ -382,6 +421,7 @@ class Planner:
             offsets,
             total,
             sum(x.bytes for x in lifetimes),
+            self.status,
         )
         plan.slot_bytes = self.bytes
         plan.work = sum(self._work(step) for step in self.steps)
@@ -392,22 +432,6 @@ class Planner:
         """A rough count of the operations of a step."""
         moved = sum(self.bytes[s] // 4 for s in (*step.reads, *step.writes))
         return moved + (step.work if isinstance(step, NativeStep) else 0)
-
-
-def _reshaped(shape: tuple[int, ...]) -> Any:
-    return lambda x: np.reshape(x, shape)
-
-
-def _numpy_function(op: Any, params: Any, types: Sequence[Any]) -> Any:
-    # A slot may have been aliased by a reshape: give the operator the shapes of its operands.
-    named = dict(params)
-    shapes = [t.shape if isinstance(t, Type) else None for t in types]
-
-    def function(*arrays: Any) -> Any:
-        shaped = [a if s is None else a.reshape(s) for a, s in zip(arrays, shapes, strict=True)]
-        return op.evaluate(*shaped, **named)
-
-    return function
 
 
 def link(plan: Plan) -> None:

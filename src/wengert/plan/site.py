@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 from wengert.codegen.engine import compile_kernels, runtime_address
 from wengert.codegen.tables import API, DESCRIPTOR, NODE, NUMBERS, OUT
 from wengert.plan.executable import Executable
+from wengert.plan.memory import handler_for, numpy_api
 from wengert.plan.numbers import call_of_numbers
 
 __all__ = ["Site"]
@@ -43,25 +43,16 @@ def _function_address(name: str) -> int:
 
 
 @functools.cache
-def _numpy_api() -> Any:
-    umath = importlib.import_module("numpy._core._multiarray_umath")
-
-    get = ctypes.pythonapi.PyCapsule_GetPointer
-    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    address = get(umath._ARRAY_API, None)
-    return (ctypes.c_void_p * 300).from_address(address)
-
-
-@functools.cache
 def _api_table() -> Any:
     # The places of PyArray_Type, PyArray_Scalar and PyArray_Empty in NumPy's table are part of its
     # stable binary interface.
     own = {"PyArray_Type": 2, "PyArray_Scalar": 60, "PyArray_Empty": 184}
+    own["PyDataMem_SetHandler"] = 304
     types = {"PyTuple_Type": tuple, "PyList_Type": list, "PyDict_Type": dict}
     words = []
     for name in API:
         if name in own:
-            words.append(_numpy_api()[own[name]])
+            words.append(numpy_api()[own[name]])
         elif name in types:
             words.append(id(types[name]))
         else:
@@ -124,6 +115,7 @@ class Site:
         outs, out_kept = _outs(plan)
         words, program_kept = program
         arena = run.own_arena()
+        handler = handler_for(plan.graph.output_types)
         steps, count = plan.segments[0] if plan.segments else (0, 0)
         descriptor = np.zeros(len(DESCRIPTOR), np.int64)
         values = {
@@ -137,6 +129,8 @@ class Site:
             "steps": steps,
             "step_count": count,
             "slots": arena.address,
+            "status": _address(arena.status),
+            "handler": 0 if handler is None else id(handler),
             "release": plan.is_long,
             "argument_count": len(args),
         }
