@@ -364,7 +364,7 @@ def _drop(w: _Words, descriptor: Any, made: Any, count: Any) -> None:
     outs = w.load(descriptor, DESCRIPTOR["outs"])
     with w.times(count) as i:
         out = b.add(outs, b.mul(i, _c(8 * len(OUT))))
-        with b.if_then(w.same(w.load(out, OUT["scalar"]), _c(0))):
+        with b.if_then(w.same(w.load(out, OUT["kind"]), _c(0))):
             w.py("Py_DecRef", w.load(made, i), result=ir.VoidType())
 
 
