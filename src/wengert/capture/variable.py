@@ -63,12 +63,18 @@ def _binary(name: str, *, reflected: bool = False) -> Callable[[Any, Any], Any]:
                 result = known.get(own)
                 if result is not None:
                     at = self._index
+                    # One constant for all uses of one number: a literal in a loop, a learning rate.
+                    number = tape.numbers.get(id(other))
+                    if number is None or entries[number][3] is not result[0]:
+                        number = len(entries)
+                        entries.append((CONSTANT, (), (), result[0]))
+                        tape.constants[number] = own.dtype.type(other)
+                        tape.numbers[id(other)] = number
+                        tape.kept.append(other)
+                    operands = (number, at) if reflected else (at, number)
                     index = len(entries)
-                    entries.append((CONSTANT, (), (), result[0]))
-                    tape.constants[index] = own.dtype.type(other)
-                    operands = (index, at) if reflected else (at, index)
                     entries.append((op, operands, (), result[1]))
-                    return Variable(tape, index + 1, result[1])
+                    return Variable(tape, index, result[1])
         return slow(self, other)
 
     def slow(self: Any, other: Any) -> Any:

@@ -43,7 +43,21 @@ class Traced:
 _SCALARS = (bool, int, float)
 
 
-class Tape:
+class _Fields:
+    """What recording reads and writes at every operation, in slots: native code knows their places
+    (`codegen.recording`)."""
+
+    __slots__ = ("constants", "entries", "expected", "fast", "kept", "numbers")
+
+    entries: list[Entry]
+    constants: dict[int, Any]
+    fast: bool
+    expected: tuple[Entry, ...]
+    numbers: dict[int, int]
+    kept: list[Any]
+
+
+class Tape(_Fields):
     """A Wengert list under construction.
 
     Attributes
@@ -53,6 +67,10 @@ class Tape:
     constants : value number -> number or (a private copy of an) array
     captured : value number -> handle of an outer tape that this input stands for
     lines : value number -> the user's `file.py:31`, or None where lines are not recorded
+    fast : whether the short path of recording may be taken
+    expected : entries of a tape that this one may turn out to repeat: equal entries are shared, so
+        that comparing both compares addresses
+    numbers : the identity of a Python number -> the constant that it became; `kept` holds the numbers
     parent : the tape that was recording when this one began
     """
 
@@ -60,9 +78,13 @@ class Tape:
     handle: Any = Traced
 
     def __init__(self, parent: Tape | None = None, *, lines: bool = False) -> None:
-        self.entries: list[Entry] = []
+        self.entries = []
         self.inputs: list[int] = []
-        self.constants: dict[int, Any] = {}
+        self.constants = {}
+        self.fast = False
+        self.expected = ()
+        self.numbers = {}
+        self.kept = []
         self.captured: dict[int, Traced] = {}
         self.lines: dict[int, str] | None = {} if lines else None
         self.names: dict[int, str] = {}
