@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -130,6 +131,11 @@ def capture(
     if prepare is not None:
         recorder.prepare = prepare
     recorder.keeps_calls = calls and recorder.parent is None
+    # Nothing but the structure says what such a graph is.
+    plain = lift and not lines and not named and recorder.prepare is None
+    expected = _expected(f) if plain else None
+    if expected is not None:
+        recorder.expected = expected.entries
     call = list(args)
     counts: list[int] = []
     structures: list[Any] = []
@@ -189,7 +195,7 @@ def capture(
     prepare = recorder.prepare if floats_only else None
     if lift and prepare is None:
         recorder.lift_constants()
-    graph = recorder.graph(outputs)
+    graph = _finished(recorder, outputs, expected, f) if plain else recorder.graph(outputs)
     return Captured(
         graph if prepare is None else prepare(graph),
         recorder.arguments(),
@@ -201,6 +207,35 @@ def capture(
         structures,
         recorder,
     )
+
+
+#: By the identity of a function's code: the graph that it recorded last.
+_last: dict[int, weakref.ref[Graph]] = {}
+_MOST_FUNCTIONS = 1024
+
+
+def _expected(f: Any) -> Graph | None:
+    """The graph that this function, or another with the same code, recorded last."""
+    found = _last.get(id(getattr(f, "__code__", None)))
+    return None if found is None else found()
+
+
+def _finished(recorder: Recorder, outputs: list[int], expected: Graph | None, f: Any) -> Graph:
+    """The graph recorded: the expected one itself, if it is equal."""
+    # Entries that repeat the expected ones are shared: this compares addresses, for the most part.
+    if (
+        expected is not None
+        and len(recorder.entries) == len(expected.entries)
+        and tuple(outputs) == expected.outputs
+        and tuple(recorder.inputs) == expected.inputs
+        and tuple(recorder.entries) == expected.entries
+    ):
+        return expected
+    graph = recorder.graph(outputs)
+    if len(_last) >= _MOST_FUNCTIONS:
+        _last.clear()
+    _last[id(getattr(f, "__code__", None))] = weakref.ref(graph)
+    return graph
 
 
 def _split_aux(tree: Any, recorder: Recorder) -> tuple[Callable[[Sequence[Any]], Any], list[int]]:

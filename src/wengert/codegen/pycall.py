@@ -26,7 +26,7 @@ from llvmlite import ir
 
 from wengert.codegen.tables import API, DESCRIPTOR, NODE, OBJECT, OUT, SITE
 
-__all__ = ["build_entry"]
+__all__ = ["Words", "build_entry", "constant"]
 
 
 I64 = ir.IntType(64)
@@ -34,11 +34,12 @@ I32 = ir.IntType(32)
 CONTIGUOUS_AND_ALIGNED = 0x101
 
 
-def _c(value: int) -> Any:
+def constant(value: int) -> Any:
+    """A 64-bit integer."""
     return ir.Constant(I64, value)
 
 
-class _Words:
+class Words:
     """Emits code that treats memory as 64-bit words at integer addresses."""
 
     def __init__(self, function: ir.Function) -> None:
@@ -47,14 +48,14 @@ class _Words:
         self.api: Any = None
 
     def load(self, address: Any, word: Any = 0, kind: Any = I64) -> Any:
-        offset = _c(word * 8) if isinstance(word, int) else self.b.shl(word, _c(3))
+        offset = constant(word * 8) if isinstance(word, int) else self.b.shl(word, constant(3))
         return self.at(self.b.add(address, offset), kind)
 
     def at(self, address: Any, kind: Any = I64) -> Any:
         return self.b.load(self.b.inttoptr(address, kind.as_pointer()))
 
     def store(self, value: Any, address: Any, word: Any = 0) -> None:
-        offset = _c(word * 8) if isinstance(word, int) else self.b.shl(word, _c(3))
+        offset = constant(word * 8) if isinstance(word, int) else self.b.shl(word, constant(3))
         pointer = self.b.inttoptr(self.b.add(address, offset), I64.as_pointer())
         self.b.store(value, pointer)
 
@@ -78,7 +79,7 @@ class _Words:
     def times(self, count: Any) -> Iterator[Any]:
         """`for i in range(count)`."""
         b = self.b
-        place = self.variable(_c(0))
+        place = self.variable(constant(0))
         head, body, done = (self.function.append_basic_block() for _ in range(3))
         b.branch(head)
         b.position_at_end(head)
@@ -86,7 +87,7 @@ class _Words:
         b.cbranch(b.icmp_signed("<", i, count), body, done)
         b.position_at_end(body)
         yield i
-        b.store(b.add(i, _c(1)), place)
+        b.store(b.add(i, constant(1)), place)
         b.branch(head)
         b.position_at_end(done)
 
@@ -113,10 +114,10 @@ def build_entry(module: ir.Module) -> list[str]:
     for name, word in (("entry", 32), ("entry_of_object", OBJECT["site"])):
         function = ir.Function(module, kind, name)
         own, args, count, names = function.args
-        w = _Words(function)
+        w = Words(function)
         # The top bit says that the word before the arguments may be overwritten: nothing here does.
-        count = w.b.and_(count, _c(2**63 - 1))
-        found = w.b.call(enter, [w.at(w.b.add(own, _c(word))), args, count, names], tail=True)
+        count = w.b.and_(count, constant(2**63 - 1))
+        found = w.b.call(enter, [w.at(w.b.add(own, constant(word))), args, count, names], tail=True)
         w.b.ret(found)
     return ["entry", "entry_of_object"]
 
@@ -127,17 +128,17 @@ def _build_enter(module: ir.Module) -> Any:
     function = ir.Function(module, kind, "enter")
     function.linkage = "internal"
     site, args, count, names = function.args
-    w = _Words(function)
+    w = Words(function)
     b = w.b
     w.api = w.load(site, SITE["api"])
     fallback = function.append_basic_block("fallback")
     start = function.append_basic_block("start")
     current = w.variable(w.load(site, SITE["first"]))
-    b.cbranch(w.same(names, _c(0)), start, fallback)
+    b.cbranch(w.same(names, constant(0)), start, fallback)
     following = function.append_basic_block("following")
     b.position_at_end(start)
     descriptor = b.load(current)
-    w.unless(b.icmp_unsigned("!=", descriptor, _c(0)), fallback)
+    w.unless(b.icmp_unsigned("!=", descriptor, constant(0)), fallback)
     w.unless(w.same(w.load(descriptor, DESCRIPTOR["argument_count"]), count), following)
     _call_of_numbers(w, descriptor, args, following)
     objects = w.scratch(w.load(descriptor, DESCRIPTOR["node_count"]))
@@ -151,40 +152,40 @@ def _build_enter(module: ir.Module) -> Any:
     return function
 
 
-def _call_of_numbers(w: _Words, descriptor: Any, args: Any, mismatch: Any) -> None:
+def _call_of_numbers(w: Words, descriptor: Any, args: Any, mismatch: Any) -> None:
     """Where a descriptor has a function for it all, return its result."""
     b = w.b
     whole = w.load(descriptor, DESCRIPTOR["numbers"])
-    with b.if_then(b.icmp_unsigned("!=", whole, _c(0))):
+    with b.if_then(b.icmp_unsigned("!=", whole, constant(0))):
         result = w.call(whole, args, w.load(descriptor, DESCRIPTOR["numbers_table"]))
-        w.unless(b.icmp_unsigned("!=", result, _c(0)), mismatch)
+        w.unless(b.icmp_unsigned("!=", result, constant(0)), mismatch)
         b.ret(result)
         # What follows in this branch is never reached.
         b.position_at_end(w.function.append_basic_block())
 
 
-def _check_nodes(w: _Words, descriptor: Any, args: Any, objects: Any, mismatch: Any) -> None:
+def _check_nodes(w: Words, descriptor: Any, args: Any, objects: Any, mismatch: Any) -> None:
     b = w.b
     nodes = w.load(descriptor, DESCRIPTOR["nodes"])
     with w.times(w.load(descriptor, DESCRIPTOR["node_count"])) as i:
-        node = b.add(nodes, b.mul(i, _c(8 * len(NODE))))
+        node = b.add(nodes, b.mul(i, constant(8 * len(NODE))))
 
         def field(name: str) -> Any:
             return w.load(node, NODE[name])
 
-        found = w.variable(_c(0))
+        found = w.variable(constant(0))
         key = field("key")
         after = w.function.append_basic_block("fetched")
         fetch = b.switch(field("fetch"), mismatch)
         for number in range(4):
             block = w.function.append_basic_block()
-            fetch.add_case(_c(number), block)
+            fetch.add_case(constant(number), block)
             b.position_at_end(block)
             if number == 0:
                 value = w.load(args, key)
             else:
                 parent = w.load(objects, field("parent"))
-                items = b.add(parent, _c(24))
+                items = b.add(parent, constant(24))
                 value = (
                     w.load(items, key)
                     if number == 1
@@ -196,52 +197,52 @@ def _check_nodes(w: _Words, descriptor: Any, args: Any, objects: Any, mismatch: 
             b.branch(after)
         b.position_at_end(after)
         value = b.load(found)
-        w.unless(b.icmp_unsigned("!=", value, _c(0)), mismatch)
+        w.unless(b.icmp_unsigned("!=", value, constant(0)), mismatch)
         w.store(value, objects, i)
-        kind = w.at(b.add(value, _c(8)))
+        kind = w.at(b.add(value, constant(8)))
         done = w.function.append_basic_block("checked")
         check = b.switch(field("check"), mismatch)
         for number, name in enumerate(("PyTuple_Type", "PyList_Type", "PyDict_Type")):
             block = w.function.append_basic_block()
-            check.add_case(_c(number), block)
+            check.add_case(constant(number), block)
             b.position_at_end(block)
             w.unless(w.same(kind, w.load(w.api, API[name])), mismatch)
-            length = w.py("PyDict_Size", value) if number == 2 else w.at(b.add(value, _c(16)))
+            length = w.py("PyDict_Size", value) if number == 2 else w.at(b.add(value, constant(16)))
             w.unless(w.same(length, field("size")), mismatch)
             b.branch(done)
         block = w.function.append_basic_block("array")
-        check.add_case(_c(3), block)
+        check.add_case(constant(3), block)
         b.position_at_end(block)
         _check_array(w, value, kind, field, mismatch)
         b.branch(done)
         block = w.function.append_basic_block("scalar")
-        check.add_case(_c(4), block)
+        check.add_case(constant(4), block)
         b.position_at_end(block)
         w.unless(b.or_(w.same(kind, field("type")), w.same(kind, field("other"))), mismatch)
         b.branch(done)
         b.position_at_end(done)
 
 
-def _check_array(w: _Words, value: Any, kind: Any, field: Any, mismatch: Any) -> None:
+def _check_array(w: Words, value: Any, kind: Any, field: Any, mismatch: Any) -> None:
     b = w.b
     w.unless(w.same(kind, w.load(w.api, API["PyArray_Type"])), mismatch)
-    w.unless(w.same(w.at(b.add(value, _c(56))), field("type")), mismatch)
-    nd = b.zext(w.at(b.add(value, _c(24)), I32), I64)
+    w.unless(w.same(w.at(b.add(value, constant(56))), field("type")), mismatch)
+    nd = b.zext(w.at(b.add(value, constant(24)), I32), I64)
     w.unless(w.same(nd, field("nd")), mismatch)
-    flags = w.at(b.add(value, _c(64)), I32)
+    flags = w.at(b.add(value, constant(64)), I32)
     wanted = ir.Constant(I32, CONTIGUOUS_AND_ALIGNED)
     w.unless(b.icmp_unsigned("==", b.and_(flags, wanted), wanted), mismatch)
-    dims, expected = w.at(b.add(value, _c(32))), field("dims")
+    dims, expected = w.at(b.add(value, constant(32))), field("dims")
     with w.times(nd) as axis:
         w.unless(w.same(w.load(dims, axis), w.load(expected, axis)), mismatch)
 
 
-def _run(w: _Words, descriptor: Any, objects: Any, busy: Any) -> None:
+def _run(w: Words, descriptor: Any, objects: Any, busy: Any) -> None:
     b = w.b
-    place = b.inttoptr(b.add(descriptor, _c(8 * DESCRIPTOR["slots"])), I64.as_pointer())
-    slots = b.atomic_rmw("xchg", place, _c(0), "acquire")
-    w.unless(b.icmp_unsigned("!=", slots, _c(0)), busy)
-    release = b.icmp_unsigned("!=", w.load(descriptor, DESCRIPTOR["release"]), _c(0))
+    place = b.inttoptr(b.add(descriptor, constant(8 * DESCRIPTOR["slots"])), I64.as_pointer())
+    slots = b.atomic_rmw("xchg", place, constant(0), "acquire")
+    w.unless(b.icmp_unsigned("!=", slots, constant(0)), busy)
+    release = b.icmp_unsigned("!=", w.load(descriptor, DESCRIPTOR["release"]), constant(0))
     _bind_inputs(w, descriptor, objects, slots, release)
     out_count = w.load(descriptor, DESCRIPTOR["out_count"])
     made = w.scratch(out_count)
@@ -273,31 +274,31 @@ def _run(w: _Words, descriptor: Any, objects: Any, busy: Any) -> None:
             run()
     refused = w.function.append_basic_block("refused")
     status = w.load(descriptor, DESCRIPTOR["status"])
-    w.unless(w.same(w.at(status), _c(0)), refused)
+    w.unless(w.same(w.at(status), constant(0)), refused)
     _wrap_scalars(w, descriptor, made, out_count, slots)
     b.store_atomic(slots, place, "release", 8)
     b.ret(_assemble(w, descriptor, made))
     b.position_at_end(failed)
     restore()
     b.store_atomic(slots, place, "release", 8)
-    b.ret(_c(0))
+    b.ret(constant(0))
     b.position_at_end(refused)  # an index was out of bounds: the fallback raises the error
-    w.store(_c(0), status)
+    w.store(constant(0), status)
     _drop(w, descriptor, made, out_count)
     b.store_atomic(slots, place, "release", 8)
     b.branch(busy)
 
 
-def _change_handler(w: _Words, handler: Any) -> Any:
+def _change_handler(w: Words, handler: Any) -> Any:
     """Let NumPy allocate by a handler, if it is not 0; returns what emits going back."""
     b = w.b
-    old = w.variable(_c(0))
-    with b.if_then(b.icmp_unsigned("!=", handler, _c(0))):
+    old = w.variable(constant(0))
+    with b.if_then(b.icmp_unsigned("!=", handler, constant(0))):
         b.store(w.py("PyDataMem_SetHandler", handler), old)
 
     def restore() -> None:
         before = b.load(old)
-        with b.if_then(b.icmp_unsigned("!=", before, _c(0))):
+        with b.if_then(b.icmp_unsigned("!=", before, constant(0))):
             ours = w.py("PyDataMem_SetHandler", before)
             for value in (ours, before):
                 w.py("Py_DecRef", value, result=ir.VoidType())
@@ -305,22 +306,22 @@ def _change_handler(w: _Words, handler: Any) -> Any:
     return restore
 
 
-def _leaf_nodes(w: _Words, descriptor: Any, objects: Any, act: Any) -> None:
+def _leaf_nodes(w: Words, descriptor: Any, objects: Any, act: Any) -> None:
     """`act(node, object)` for each node that is an array or a scalar."""
     b = w.b
     nodes = w.load(descriptor, DESCRIPTOR["nodes"])
     with w.times(w.load(descriptor, DESCRIPTOR["node_count"])) as i:
-        node = b.add(nodes, b.mul(i, _c(8 * len(NODE))))
-        with b.if_then(b.icmp_unsigned(">=", w.load(node, NODE["check"]), _c(3))):
+        node = b.add(nodes, b.mul(i, constant(8 * len(NODE))))
+        with b.if_then(b.icmp_unsigned(">=", w.load(node, NODE["check"]), constant(3))):
             act(node, w.load(objects, i))
 
 
-def _bind_inputs(w: _Words, descriptor: Any, objects: Any, slots: Any, release: Any) -> None:
+def _bind_inputs(w: Words, descriptor: Any, objects: Any, slots: Any, release: Any) -> None:
     b = w.b
 
     def bind(node: Any, value: Any) -> None:
-        inside = b.add(value, _c(16))
-        is_array = w.same(w.load(node, NODE["check"]), _c(3))
+        inside = b.add(value, constant(16))
+        is_array = w.same(w.load(node, NODE["check"]), constant(3))
         w.store(b.select(is_array, w.at(inside), inside), slots, w.load(node, NODE["slot"]))
         # Without the GIL another thread may drop a list's items: hold them.
         with b.if_then(release):
@@ -329,20 +330,20 @@ def _bind_inputs(w: _Words, descriptor: Any, objects: Any, slots: Any, release: 
     _leaf_nodes(w, descriptor, objects, bind)
 
 
-def _release_inputs(w: _Words, descriptor: Any, objects: Any) -> None:
+def _release_inputs(w: Words, descriptor: Any, objects: Any) -> None:
     _leaf_nodes(
         w, descriptor, objects, lambda node, value: w.py("Py_DecRef", value, result=ir.VoidType())
     )
 
 
-def _allocate(w: _Words, descriptor: Any, made: Any, count: Any, slots: Any) -> Any:
+def _allocate(w: Words, descriptor: Any, made: Any, count: Any, slots: Any) -> Any:
     """Output arrays; returns the block to go to when memory is exhausted."""
     b = w.b
     outs = w.load(descriptor, DESCRIPTOR["outs"])
     failed = w.function.append_basic_block("failed")
     with w.times(count) as i:
-        out = b.add(outs, b.mul(i, _c(8 * len(OUT))))
-        with b.if_then(w.same(w.load(out, OUT["kind"]), _c(0))):
+        out = b.add(outs, b.mul(i, constant(8 * len(OUT))))
+        with b.if_then(w.same(w.load(out, OUT["kind"]), constant(0))):
             descr = w.load(out, OUT["descr"])
             w.py("Py_IncRef", descr, result=ir.VoidType())  # PyArray_Empty takes a reference
             array = w.py(
@@ -352,92 +353,92 @@ def _allocate(w: _Words, descriptor: Any, made: Any, count: Any, slots: Any) -> 
                 descr,
                 ir.Constant(I32, 0),
             )
-            w.unless(b.icmp_unsigned("!=", array, _c(0)), failed)
+            w.unless(b.icmp_unsigned("!=", array, constant(0)), failed)
             w.store(array, made, i)
-            w.store(w.at(b.add(array, _c(16))), slots, w.load(out, OUT["slot"]))
+            w.store(w.at(b.add(array, constant(16))), slots, w.load(out, OUT["slot"]))
     return failed
 
 
-def _drop(w: _Words, descriptor: Any, made: Any, count: Any) -> None:
+def _drop(w: Words, descriptor: Any, made: Any, count: Any) -> None:
     """Give output arrays up."""
     b = w.b
     outs = w.load(descriptor, DESCRIPTOR["outs"])
     with w.times(count) as i:
-        out = b.add(outs, b.mul(i, _c(8 * len(OUT))))
-        with b.if_then(w.same(w.load(out, OUT["kind"]), _c(0))):
+        out = b.add(outs, b.mul(i, constant(8 * len(OUT))))
+        with b.if_then(w.same(w.load(out, OUT["kind"]), constant(0))):
             w.py("Py_DecRef", w.load(made, i), result=ir.VoidType())
 
 
-def _wrap_scalars(w: _Words, descriptor: Any, made: Any, count: Any, slots: Any) -> None:
+def _wrap_scalars(w: Words, descriptor: Any, made: Any, count: Any, slots: Any) -> None:
     b = w.b
     outs = w.load(descriptor, DESCRIPTOR["outs"])
     with w.times(count) as i:
-        out = b.add(outs, b.mul(i, _c(8 * len(OUT))))
+        out = b.add(outs, b.mul(i, constant(8 * len(OUT))))
         kind = w.load(out, OUT["kind"])
         done = w.function.append_basic_block("wrapped")
         choose = b.switch(kind, done)
         by_numpy = w.function.append_basic_block("by_numpy")
-        choose.add_case(_c(1), by_numpy)
+        choose.add_case(constant(1), by_numpy)
         b.position_at_end(by_numpy)
         address = w.load(slots, w.load(out, OUT["slot"]))
-        w.store(w.py("PyArray_Scalar", address, w.load(out, OUT["descr"]), _c(0)), made, i)
+        w.store(w.py("PyArray_Scalar", address, w.load(out, OUT["descr"]), constant(0)), made, i)
         b.branch(done)
         for number, value_type in ((2, I64), (3, I32)):
             block = w.function.append_basic_block("scalar")
-            choose.add_case(_c(number), block)
+            choose.add_case(constant(number), block)
             b.position_at_end(block)
             value = w.at(w.load(slots, w.load(out, OUT["slot"])), value_type)
-            scalar = w.call(w.load(out, OUT["allocate"]), w.load(out, OUT["type"]), _c(0))
-            w.unless(b.icmp_unsigned("!=", scalar, _c(0)), by_numpy)
-            b.store(value, b.inttoptr(b.add(scalar, _c(16)), value_type.as_pointer()))
+            scalar = w.call(w.load(out, OUT["allocate"]), w.load(out, OUT["type"]), constant(0))
+            w.unless(b.icmp_unsigned("!=", scalar, constant(0)), by_numpy)
+            b.store(value, b.inttoptr(b.add(scalar, constant(16)), value_type.as_pointer()))
             w.store(scalar, made, i)
             b.branch(done)
         b.position_at_end(done)
 
 
-def _assemble(w: _Words, descriptor: Any, made: Any) -> Any:
+def _assemble(w: Words, descriptor: Any, made: Any) -> Any:
     """The tree of results, by a program for a stack: pairs (operation, argument); operation 0
     pushes a leaf, 1 and 2 make a tuple or list of the topmost items, 3 a dict, whose keys follow
     the count at the argument's address."""
     b = w.b
     program = w.load(descriptor, DESCRIPTOR["program"])
     length = w.load(descriptor, DESCRIPTOR["program_count"])
-    stack = w.scratch(b.add(length, _c(1)))
-    top = w.variable(_c(0))
+    stack = w.scratch(b.add(length, constant(1)))
+    top = w.variable(constant(0))
     with w.times(length) as i:
-        operation = w.load(program, b.shl(i, _c(1)))
-        argument = w.load(program, b.add(b.shl(i, _c(1)), _c(1)))
+        operation = w.load(program, b.shl(i, constant(1)))
+        argument = w.load(program, b.add(b.shl(i, constant(1)), constant(1)))
         done = w.function.append_basic_block("pushed")
         leaf = w.function.append_basic_block("leaf")
         choose = b.switch(operation, leaf)
         b.position_at_end(leaf)
         w.store(w.load(made, argument), stack, b.load(top))
-        b.store(b.add(b.load(top), _c(1)), top)
+        b.store(b.add(b.load(top), constant(1)), top)
         b.branch(done)
         for number, name in ((1, "PyTuple_New"), (2, "PyList_New")):
             block = w.function.append_basic_block()
-            choose.add_case(_c(number), block)
+            choose.add_case(constant(number), block)
             b.position_at_end(block)
             tree = w.py(name, argument)
-            items = b.add(tree, _c(24)) if number == 1 else w.at(b.add(tree, _c(24)))
+            items = b.add(tree, constant(24)) if number == 1 else w.at(b.add(tree, constant(24)))
             bottom = b.sub(b.load(top), argument)
             with w.times(argument) as k:  # the references move into the tree
                 w.store(w.load(stack, b.add(bottom, k)), items, k)
             w.store(tree, stack, bottom)
-            b.store(b.add(bottom, _c(1)), top)
+            b.store(b.add(bottom, constant(1)), top)
             b.branch(done)
         block = w.function.append_basic_block()
-        choose.add_case(_c(3), block)
+        choose.add_case(constant(3), block)
         b.position_at_end(block)
         size = w.at(argument)
         tree = w.py("PyDict_New")
         bottom = b.sub(b.load(top), size)
         with w.times(size) as k:
             value = w.load(stack, b.add(bottom, k))
-            w.py("PyDict_SetItem", tree, w.load(argument, b.add(k, _c(1))), value, result=I32)
+            w.py("PyDict_SetItem", tree, w.load(argument, b.add(k, constant(1))), value, result=I32)
             w.py("Py_DecRef", value, result=ir.VoidType())
         w.store(tree, stack, bottom)
-        b.store(b.add(bottom, _c(1)), top)
+        b.store(b.add(bottom, constant(1)), top)
         b.branch(done)
         b.position_at_end(done)
     return w.load(stack, 0)

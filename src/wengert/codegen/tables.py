@@ -20,19 +20,21 @@ __all__ = [
     "POOL_WORDS",
     "SITE",
     "SOURCES",
+    "numbered",
 ]
 
 
-def _numbered(*names: str) -> dict[str, int]:
+def numbered(*names: str) -> dict[str, int]:
+    """The names of the words of a structure with their places."""
     return {name: i for i, name in enumerate(names)}
 
 
 #: Fields (64-bit words) of the structures that Python fills.
-SITE = _numbered("first", "fallback", "api")
+SITE = numbered("first", "fallback", "api")
 #: Bytes: where an object that is called itself holds its vectorcall function and its site, and its
 #: size.
 OBJECT = {"vectorcall": 16, "site": 24, "size": 32}
-DESCRIPTOR = _numbered(
+DESCRIPTOR = numbered(
     "next",
     "nodes",
     "node_count",
@@ -54,12 +56,12 @@ DESCRIPTOR = _numbered(
 NUMBERS = _numbered("type", "other_type", "result_type", "allocate", "PyTuple_New")
 #: `fetch`: 0 argument, 1 item of a tuple, 2 of a list, 3 of a dict. `check`: 0 tuple, 1 list,
 #: 2 dict (of `size` items), 3 array, 4 scalar of one of two types.
-NODE = _numbered("fetch", "parent", "key", "check", "size", "type", "nd", "dims", "slot", "other")
+NODE = numbered("fetch", "parent", "key", "check", "size", "type", "nd", "dims", "slot", "other")
 #: `kind`: 0 an array, 1 a scalar that NumPy makes; 2 and 3 a scalar of 8 or 4 bytes, for which the
 #: memory comes from `allocate`, the `tp_alloc` of `type`.
-OUT = _numbered("slot", "nd", "dims", "descr", "kind", "type", "allocate")
+OUT = numbered("slot", "nd", "dims", "descr", "kind", "type", "allocate")
 #: Addresses of functions and types of CPython and NumPy.
-API = _numbered(
+API = numbered(
     "PyEval_SaveThread",
     "PyEval_RestoreThread",
     "PyArray_Empty",
@@ -101,7 +103,7 @@ MOST_KEPT = 128 << 20
 #: Words of the pool of threads. A job is `kernel`, `slots`, `blocks`, `count`; `next` is the next
 #: chunk to take, `finished` the number of chunks done. The semaphore takes four words.
 POOL = {
-    **_numbered(
+    **numbered(
         "busy",
         "workers",
         "post",

@@ -70,7 +70,8 @@ class Tape(_Fields):
     fast : whether the short path of recording may be taken
     expected : entries of a tape that this one may turn out to repeat: equal entries are shared, so
         that comparing both compares addresses
-    numbers : the identity of a Python number -> the constant that it became; `kept` holds the numbers
+    numbers : the identity of a Python number -> the constant that it became
+    kept : these numbers
     parent : the tape that was recording when this one began
     """
 
@@ -122,6 +123,15 @@ class Tape(_Fields):
     def _constant(self, value: Any, dtype: Any) -> int:
         if isinstance(value, np.ndarray) and value.ndim:
             return self._array_constant(value)
+        number = value if value.__class__ is float and self.fast else None
+        if number is not None:
+            known = self.numbers.get(id(number))
+            if known is not None and self.entries[known][3].dtype == (
+                np.float64 if dtype is None else dtype
+            ):
+                return known
+            self.numbers[id(number)] = len(self.entries)
+            self.kept.append(number)
         if dtype is not None:
             value = dtype.type(value)
         elif not isinstance(value, np.generic):

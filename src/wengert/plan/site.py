@@ -38,25 +38,50 @@ class _Method(ctypes.Structure):
     )
 
 
-def _function_address(name: str) -> int:
+def python_function(name: str) -> int:
+    """The address of a function of Python's C interface."""
     return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+
+
+#: The places of functions and types in NumPy's table are part of its stable binary interface.
+_NUMPY = {
+    "PyArray_Type": 2,
+    "PyArray_Scalar": 60,
+    "PyArray_Empty": 184,
+    "PyDataMem_SetHandler": 304,
+}
+
+
+def numpy_function(name: str) -> int:
+    """The address of a function or type of NumPy's C interface."""
+    return int(numpy_api()[_NUMPY[name]])
+
+
+def native_function(name: str, address: int, payload: Any, module: Any) -> tuple[Any, Any]:
+    """A Python callable around native code, and what must live as long as it does.
+
+    `payload` is what the native code gets as its first argument; the callable holds `module`.
+    """
+    method = _Method(name.encode(), address, _FASTCALL_KEYWORDS, None)
+    make = ctypes.pythonapi.PyCFunction_NewEx
+    make.restype, make.argtypes = (
+        ctypes.py_object,
+        [ctypes.c_void_p, ctypes.py_object, ctypes.py_object],
+    )
+    return make(ctypes.addressof(method), payload, module), method
 
 
 @functools.cache
 def _api_table() -> Any:
-    # The places of PyArray_Type, PyArray_Scalar and PyArray_Empty in NumPy's table are part of its
-    # stable binary interface.
-    own = {"PyArray_Type": 2, "PyArray_Scalar": 60, "PyArray_Empty": 184}
-    own["PyDataMem_SetHandler"] = 304
     types = {"PyTuple_Type": tuple, "PyList_Type": list, "PyDict_Type": dict}
     words = []
     for name in API:
-        if name in own:
-            words.append(numpy_api()[own[name]])
+        if name in _NUMPY:
+            words.append(numpy_function(name))
         elif name in types:
             words.append(id(types[name]))
         else:
-            words.append(_function_address(name))
+            words.append(python_function(name))
     return np.array(words, np.int64)
 
 
@@ -72,14 +97,10 @@ class Site:
         self._kept: list[Any] = []
         self._words = np.array([0, id(fallback), _address(_api_table())], np.int64)
         self._payload = struct.pack("q", _address(self._words))
-        self._method = _Method(name.encode(), runtime_address("entry"), _FASTCALL_KEYWORDS, None)
-        make = ctypes.pythonapi.PyCFunction_NewEx
-        make.restype, make.argtypes = (
-            ctypes.py_object,
-            [ctypes.c_void_p, ctypes.py_object, ctypes.py_object],
-        )
         # Its module is the site, which whoever holds the callable thereby keeps alive.
-        self.call = make(ctypes.addressof(self._method), self._payload, self)
+        self.call, self._method = native_function(
+            name, runtime_address("entry"), self._payload, self
+        )
         self._count = 0
 
     @property
@@ -225,7 +246,7 @@ def _scalar_kind(kind: type) -> tuple[int, int]:
     """How a scalar of this NumPy type is made (see `tables.OUT`), and its `tp_alloc`."""
     # A NumPy scalar is a head of 16 bytes and the number. That the slot is where it is believed to
     # be is seen on a type whose `tp_alloc` is known.
-    known = _slot(float, _TP_ALLOC) == _function_address("PyType_GenericAlloc")
+    known = _slot(float, _TP_ALLOC) == python_function("PyType_GenericAlloc")
     if known and kind.__basicsize__ == 24 and object.__basicsize__ == 16:
         made_here = {8: 2, 4: 3}.get(np.dtype(kind).itemsize, 1)
         return made_here, _slot(kind, _TP_ALLOC)
@@ -249,7 +270,7 @@ def _numbers(args: Sequence[Any], plan: Any, program: Any, exact: bool) -> tuple
         "other_type": id(types[-1]),
         "result_type": id(np.float64),
         "allocate": allocate,
-        "PyTuple_New": _function_address("PyTuple_New"),
+        "PyTuple_New": python_function("PyTuple_New"),
     }
     table = np.array([*(words[name] for name in NUMBERS), *constants], np.int64)
     (compiled,) = compile_kernels([spec])

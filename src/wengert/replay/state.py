@@ -106,6 +106,7 @@ class _State:
         from wengert.codegen.engine import absent
         from wengert.optimise import optimise
         from wengert.plan import Executable, link, unlinked_plan
+        from wengert.replay.recording import install
 
         if self.plan is None:
             # Nothing that changes more than rounding: plain code keeps NumPy's inf and nan.
@@ -124,6 +125,7 @@ class _State:
         statistics["compiled"] += 1
         run = Executable(self.plan)
         self.bytes = 2 * self.plan.arena_bytes + _ENTRY_BYTES * len(self.plan.graph)
+        install()
         self.used = next(_clock)
         self.call = _entrance(run, self.plan)
         _remember(self)
