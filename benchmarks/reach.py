@@ -197,6 +197,19 @@ def _many_structures(r: Any) -> Iterator[Aim]:
     yield Aim(f"{what}: kernels compiled late", 0, r["late_kernels"], False, three_digits)
 
 
+def _recording(r: Any) -> Iterator[Aim]:
+    t, n = r["seconds_per_call"], r["operations"]
+    own = t["wengert"]["median"]
+    yield Aim("one operation of a dynamic graph", 0.5e-6, own / n, False, duration)
+    for peer, asked in (("PyTorch eager", 20.0), ("DyNet (float32)", 1.0)):
+        if peer in t:
+            found = t[peer]["median"] / own
+            yield Aim(f"dynamic graph: {peer} / wengert", asked, found, True, three_digits)
+    if "distinct_structures" in r:
+        modules = r["distinct_structures"]["modules"]
+        yield Aim("ten thousand structures: modules compiled", 3, modules, False, three_digits)
+
+
 _AIMS = {
     "logistic": _logistic,
     "gelu": _gelu,
@@ -208,6 +221,7 @@ _AIMS = {
     "import_time": _import_time,
     "peak_memory": _peak_memory,
     "elimination": _elimination,
+    "recording": _recording,
 }
 
 

@@ -1,25 +1,36 @@
-"""What one recorded operation costs: a chain of operations on a 4-element array.
+"""What one operation of a dynamic graph costs: a chain of operations on a 4-element array.
 
     python benchmarks/recording.py
 
 The value and the gradient of sum(f(x)), where f applies 100 operations (product, product by a
-number, sum, sine in turn), so that the arithmetic itself costs next to nothing. Reported in
-microseconds per operation. The floor is the same chain in NumPy alone, forward only: wengert's
-interpreter calls NumPy for each operation, forward and backward.
+number, sum, sine in turn), so that the arithmetic itself costs next to nothing. The structure of
+the graph is the same at each call, and has been seen before. Reported in microseconds per
+operation, and where wengert's time goes: recording, look-up, the native run (replay), and both
+sweeps operator by operator in NumPy, which is what runs before a structure has been compiled. The
+floor is the same chain in NumPy alone, forward only.
+
+Then ten thousand graphs of 60 operations, no two of the same structure: time per operation, memory,
+and how many modules LLVM compiled.
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import agree, compare, installed, markdown, versions, write
+from harness import QUICK, agree, compare, fresh, installed, markdown, versions, write
 
 import wengert as wg
 from wengert.capture import capture
+from wengert.replay import replay
+from wengert.transform.graphs import vjp_graph
 
 OPERATIONS = 100
+DISTINCT = 200 if QUICK else 10_000
 START = np.array([0.1, 0.2, 0.3, 0.4])
 
 
@@ -38,6 +49,8 @@ def numpy_chain(x: Any) -> Any:
 
 def contestants() -> dict[str, Callable[[], Any]]:
     wengert = wg.value_and_grad(numpy_chain)
+    with wg.replaying("always"):  # compiled now, not after the hundreds of calls that it pays for
+        wengert(START)
     found: dict[str, Callable[[], Any]] = {"wengert": lambda: wengert(START)}
     autograd = installed("autograd")
     if autograd is not None:
@@ -80,15 +93,66 @@ def _in_dynet(dynet: Any, collection: Any, parameter: Any) -> Any:
     return value, parameter.grad_as_array()
 
 
+def parts() -> dict[str, Callable[[], Any]]:
+    """Where wengert's time goes."""
+    wengert = wg.value_and_grad(numpy_chain)
+
+    def record() -> Any:
+        return capture(numpy_chain, (START,), {}, traced=(0,), purpose="benchmark")
+
+    captured = record()
+    derived = vjp_graph(captured.graph, (0,), (0,), one=True)
+
+    def by_numpy() -> Any:
+        with wg.replaying("never"):
+            return wengert(START)
+
+    return {
+        "wengert, recording": record,
+        "wengert, look-up": lambda: vjp_graph(captured.graph, (0,), (0,), one=True),
+        "wengert, native run": lambda: replay(derived, captured.arguments),
+        "wengert, operator by operator": by_numpy,
+        "NumPy, forward only": lambda: numpy_chain(START),
+    }
+
+
+def _most_megabytes() -> float:
+    # Not by getrusage: it begins with what the parent process had.
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def distinct(count: int) -> dict[str, float]:
+    """Gradients of `count` graphs of different structure, one after another."""
+    import random
+    import time
+
+    from wengert.codegen.engine import statistics
+
+    choose = random.Random(1)
+    start, modules = time.process_time(), statistics["modules"]
+    for _ in range(count):
+        choices = [choose.randrange(4) for _ in range(60)]
+
+        def f(x: Any, choices: list[int] = choices) -> Any:
+            for k in choices:
+                x = x * 0.1 if k == 0 else x * x if k == 1 else np.sin(x) if k == 2 else x + x
+            return np.sum(x)
+
+        wg.value_and_grad(f)(START)
+    return {
+        "seconds": time.process_time() - start,
+        "operations": 60 * count,
+        "megabytes": _most_megabytes(),
+        "modules": statistics["modules"] - modules,
+    }
+
+
 def main() -> None:
     timed = contestants()
     results = {name: call() for name, call in timed.items()}
     agree(results, rtol=1e-4)  # DyNet computes in float32
-    timed["wengert, recording only"] = lambda: capture(
-        numpy_chain, (START,), {}, traced=(0,), purpose="benchmark"
-    )
-    timed["NumPy, forward only"] = lambda: numpy_chain(START)
-    timings = compare(timed)
+    timings = compare({**timed, **parts()})
     own = timings["wengert"]["median"]
     rows = [
         [
@@ -103,11 +167,18 @@ def main() -> None:
         ["value and gradient", "µs per operation, median", "10th percentile", "time / wengert's"],
         rows,
     )
+    storm = fresh("recording.py", "--distinct")
+    table += (
+        f"\n\n{DISTINCT} structures in a row: "
+        f"{storm['seconds'] / storm['operations'] * 1e6:.2f} µs per operation, "
+        f"{storm['megabytes']:.0f} MB at most, {storm['modules']:.0f} modules compiled."
+    )
     write(
         "recording",
         {
             "operations": OPERATIONS,
             "seconds_per_call": timings,
+            "distinct_structures": storm,
             "versions": versions("autograd", "torch", "dynet"),
         },
         table,
@@ -115,4 +186,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if "--distinct" in sys.argv:
+        print(json.dumps(distinct(DISTINCT)))
+    else:
+        main()

@@ -11,6 +11,7 @@ import numpy as np
 
 from wengert.capture.recorder import Recorder
 from wengert.capture.trees import flatten, leaf_names, unflatten
+from wengert.capture.variable import Variable
 from wengert.capture.weak import PythonNumber
 from wengert.errors import ArgumentError, ConversionError, DTypeError
 from wengert.graph import Graph, Traced, Type, current_tape, recording, type_of
@@ -145,10 +146,13 @@ def capture(
         labels = leaf_names(args[position], names[position]) if named else None
         handles = []
         for number, leaf in enumerate(leaves):
-            what = f"{purpose}: argument {position} of {function_name(f)}"
-            value = as_leaf(leaf, what)
+            if leaf.__class__ is np.ndarray and leaf.dtype.kind == "f":
+                value = leaf
+            else:
+                value = as_leaf(leaf, f"{purpose}: argument {position} of {function_name(f)}")
             type_ = value._type if isinstance(value, Traced) else type_of(value)
             if floats_only and not type_.is_float:
+                what = f"{purpose}: argument {position} of {function_name(f)}"
                 raise DTypeError(
                     f"{what} must be float to be differentiated, but a leaf is {type_}",
                     hint="pass 1.0 instead of 1, or x.astype(float), or leave the argument out "
@@ -184,7 +188,9 @@ def capture(
             result, aux_tree = result
         leaves, out_structure = flatten(result)
         outputs = [
-            recorder.index_of(as_leaf(leaf, f"{purpose}: a result of {function_name(f)}"))
+            leaf._index
+            if leaf.__class__ is Variable and leaf._tape is recorder
+            else recorder.index_of(as_leaf(leaf, f"{purpose}: a result of {function_name(f)}"))
             for leaf in leaves
         ]
         aux = None

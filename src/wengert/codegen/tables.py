@@ -53,7 +53,7 @@ DESCRIPTOR = numbered(
     "handler",
 )
 #: What a call of numbers (`numbers`) finds in its table before the constants.
-NUMBERS = _numbered("type", "other_type", "result_type", "allocate", "PyTuple_New")
+NUMBERS = numbered("type", "other_type", "result_type", "allocate", "PyTuple_New")
 #: `fetch`: 0 argument, 1 item of a tuple, 2 of a list, 3 of a dict. `check`: 0 tuple, 1 list,
 #: 2 dict (of `size` items), 3 array, 4 scalar of one of two types.
 NODE = numbered("fetch", "parent", "key", "check", "size", "type", "nd", "dims", "slot", "other")
@@ -93,7 +93,7 @@ CARRY = ("read", "write", "condition", "first", "result", "spare", "bytes")
 
 #: Words of the memory that results are given again: a lock, the place that the next block is kept
 #: at, the bytes that are kept, functions of the C library, then pairs (block, bytes).
-MEMORY = {**_numbered("lock", "hand", "kept", "allocate", "free", "advise"), "first": 8}
+MEMORY = {**numbered("lock", "hand", "kept", "allocate", "free", "advise"), "first": 8}
 MEMORY_PLACES = 32
 MEMORY_WORDS = MEMORY["first"] + 2 * MEMORY_PLACES
 #: The least size of a block that is kept, and the most bytes of all together.

@@ -97,7 +97,20 @@ def type_of(value: Any) -> Type:
     """The `Type` of a NumPy array, a NumPy scalar or a Python number."""
     if not isinstance(value, (np.ndarray, np.generic)):
         value = np.asarray(value)
-    return Type(value.shape, value.dtype)
+    dtype = value.dtype
+    key = (value.shape, dtype.num)
+    found = _recent.get(key)
+    if found is None or found.dtype is not dtype:
+        found = Type(value.shape, dtype)
+        if len(_recent) >= _MOST_RECENT:
+            _recent.clear()
+        _recent[key] = found
+    return found
+
+
+#: Types by shape and the number of their dtype, whose hash costs more than all else here.
+_recent: dict[tuple[tuple[int, ...], int], Type] = {}
+_MOST_RECENT = 1024
 
 
 def is_float(dtype: Any) -> bool:
