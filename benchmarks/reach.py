@@ -100,6 +100,10 @@ def _import_time(r: Any) -> Iterator[Aim]:
     yield Aim("import", 0.06, r["seconds"]["wengert"]["median"], False, duration)
 
 
+def _explain_page(r: Any) -> Iterator[Aim]:
+    yield Aim("explainer's page: ready", 2.0, r["seconds"]["ready"]["median"], False, duration)
+
+
 def _peak_memory(r: Any) -> Iterator[Aim]:
     own = min(v["first call"] for name, v in r["bytes"].items() if name.startswith("wengert"))
     peers = {n: v["first call"] for n, v in r["bytes"].items() if not n.startswith("wengert")}
@@ -219,6 +223,7 @@ _AIMS = {
     "first_call": _first_call,
     "new_size": _new_size,
     "import_time": _import_time,
+    "explain_page": _explain_page,
     "peak_memory": _peak_memory,
     "elimination": _elimination,
     "recording": _recording,

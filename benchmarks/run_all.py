@@ -43,6 +43,7 @@ PROGRAMS = (
     "transition",
     "many_structures",
     "vector_math",
+    "explain_page",
 )
 PACKAGES = (
     "numpy",

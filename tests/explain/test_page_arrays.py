@@ -243,6 +243,28 @@ def test_hostile_names_of_arrays_are_inert(show):
     assert page.locator(".elements h3").inner_text().startswith(f"Elements of {evil}")
 
 
+@pytest.mark.browser
+def test_a_schedule_colours_drawing_node_and_legend(show, tmp_path):
+    example = explain(lambda x, y: np.exp(x) * np.exp(y))(0.5, 0.25)
+    first, second, product = (op.index for op in example.operators)
+    schedule = {"batch": {first: 0, second: 0, product: 1}, "names": ["both exp", "the product"]}
+    text_of = example.to_html(tmp_path / "batches.html", schedule=schedule)
+    assert "both exp" in text_of
+    page = show(make_payload(example, schedules=[schedule]), f"node={product}")
+    assert page.locator(".canvas .box.batch-0").count() == 2
+    assert page.locator(".canvas .box.batch-1").count() == 1
+    assert sorted(page.locator(".canvas text.batch").all_text_contents()) == ["B1", "B1", "B2"]
+    assert "the product" in text(page, ".node")
+    assert "The batch of the schedule that runs the operator." in text(page, ".legend")
+
+
+@pytest.mark.browser
+def test_arrays_do_not_scroll_a_phone_sideways(show):
+    phone = {"width": 360, "height": 740}
+    page = show(network(), "mode=reverse&element=1.4&edit=1.4:2.5", viewport=phone)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
 # ---------------------------------------------------------------- without a browser
 
 

@@ -96,7 +96,7 @@ const INFIX: Record<string, [symbol: string, precedence: number]> = {
 };
 const FUNCTIONS: Record<string, string> = {
   arcsin: "arcsin", arccos: "arccos", arctan: "arctan", log2: "log₂", log10: "log₁₀", sigmoid: "σ", maximum: "max",
-  minimum: "min", arctan2: "atan2", sign: "sgn", logical_not: "not", expm1: "expm1",
+  minimum: "min", reduce_sum: "Σ", reduce_max: "max", reduce_min: "min", arctan2: "atan2", sign: "sgn", logical_not: "not", expm1: "expm1",
 };
 
 export function infixSymbol(op: string): string | undefined {

@@ -37,7 +37,7 @@ export const en = {
   "story.noinput": "No input of this graph can be differentiated by.",
   "story.nooutput": "This graph has no output to differentiate.",
 
-  "source.title": "The function", "source.label": "Source lines of {0}", "source.none": "No source lines came with this graph.",
+  "source.formula": "The function as a formula", "source.title": "The function", "source.label": "Source lines of {0}", "source.none": "No source lines came with this graph.",
 
   "inputs.title": "Inputs and derivatives",
   "inputs.lead": "Change an input: every number on the page follows at once.",

@@ -39,7 +39,7 @@ export const zh: Record<keyof typeof en, string> = {
   "story.noinput": "这个图没有可以求导的输入。",
   "story.nooutput": "这个图没有可以求导的输出。",
 
-  "source.title": "函数", "source.label": "{0} 的源代码", "source.none": "这个图没有附带源代码。",
+  "source.formula": "函数的公式", "source.title": "函数", "source.label": "{0} 的源代码", "source.none": "这个图没有附带源代码。",
 
   "inputs.title": "输入与导数",
   "inputs.lead": "修改任何一个输入，页面上的所有数字立即随之改变。",

@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path as FilePath
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from wengert.explain.tables import Table, make_table
 from wengert.graph import Graph
 from wengert.optimise import Optimised
 from wengert.run.budget import Budget
+
+if TYPE_CHECKING:
+    from wengert.explain.page.payload import Schedule
 
 __all__ = ["Explanation", "Operator", "Partial"]
 
@@ -419,14 +422,19 @@ class Explanation:
         path: str | os.PathLike[str] | None = None,
         *,
         language: Literal["en", "zh"] | None = None,
+        schedule: Schedule | None = None,
     ) -> str:
         """One self-contained HTML page, which needs no network; written to `path` if given.
 
-        `language` is the one it starts in; by default the browser's.
+        Parameters
+        ----------
+        language : language it starts in; by default the browser's
+        schedule : batches to colour the operators by: `{"batch": {index: batch}, "names": [...]}`,
+            where `index` is an operator's and `batch` a position in `names`
         """
         from wengert.explain.page import make_page
 
-        text = make_page(self, language=language)
+        text = make_page(self, language=language, schedules=[schedule])
         if path is not None:
             FilePath(path).write_text(text, encoding="utf-8")
         return text

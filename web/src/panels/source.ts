@@ -21,7 +21,7 @@ export function makeSource(): Panel {
       const whole = output === null ? null : wholeExpr(model, output);
       const children: (Node | false)[] = [h("h2", { id: "source-title" }, t("source.title"))];
       const short = whole !== null && toText(whole).length <= LONGEST;
-      if (short && output !== null) children.push(showEquation(equation([name(model.outputName(output) || "f"), whole])));
+      if (short && output !== null) children.push(h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": t("source.formula"), "data-key": "formula" }, showEquation(equation([name(model.outputName(output) || "f"), whole]))));
       else if (expression !== "") children.push(h("p", { class: "note formula" }, expression));
       if (source === null) children.push(h("p", { class: "note" }, t("source.none")));
       else {
