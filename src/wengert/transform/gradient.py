@@ -16,7 +16,7 @@ from wengert.capture import Captured, capture, check_argnums, flatten, function_
 from wengert.capture.function import as_leaf
 from wengert.errors import ArgumentError, DTypeError, ShapeError
 from wengert.graph import Traced, type_of
-from wengert.run.budget import Budget, current_budget, limited
+from wengert.run.budget import Budget, current_budget, limited, parse_memory, within
 from wengert.transform.examples import for_each_example
 from wengert.transform.graphs import (
     Split,
@@ -27,6 +27,7 @@ from wengert.transform.graphs import (
 )
 from wengert.transform.inline import apply_graph
 from wengert.transform.memory.loops import loops_within
+from wengert.transform.memory.splits import split_within
 
 __all__ = ["grad", "gradient_runners", "jvp", "linearize", "value_and_grad", "vjp"]
 
@@ -316,8 +317,15 @@ def _early(parts: Split, captured: Captured) -> tuple[Any, list[Any], list[Any]]
     return value, results[outputs:], results[captured.out_count : outputs]
 
 
-def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
+def vjp(
+    f: Callable[..., Any], *primals: Any, has_aux: bool = False, memory: Budget | None = None
+) -> tuple[Any, ...]:
     """Reverse mode: the value of `f` at `primals`, and its pullback.
+
+    Parameters
+    ----------
+    memory : a budget for what each of the two holds beside the primals, as in `value_and_grad`; if
+        it is binding, the pullback keeps the primals and runs `f` again
 
     Returns
     -------
@@ -332,15 +340,25 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
     >>> print(value, x_bar, y_bar)
     12.0 4.0 3.0
     """
-    captured = capture(
-        f, primals, {}, traced=range(len(primals)), purpose="vjp", has_aux=has_aux, floats_only=True
-    )
-    graph = captured.graph
-    count = sum(captured.counts)
-    types = graph.output_types[: captured.out_count]
-    seeded = tuple(k for k, t in enumerate(types) if t.is_float)
-    parts = pullback_graph(graph, tuple(range(count)), seeded)
-    value, residuals, aux = _early(parts, captured)
+    budget = None if memory is None else parse_memory(memory)
+    with within(budget):
+        captured = capture(
+            f,
+            primals,
+            {},
+            traced=range(len(primals)),
+            purpose="vjp",
+            has_aux=has_aux,
+            floats_only=True,
+        )
+        graph = captured.graph
+        wrt = tuple(range(sum(captured.counts)))
+        types = graph.output_types[: captured.out_count]
+        seeded = tuple(k for k, t in enumerate(types) if t.is_float)
+        parts = pullback_graph(graph, wrt, seeded)
+        if current_budget() is not None:
+            parts = split_within(parts, graph, vjp_graph(graph, wrt, seeded))
+        value, residuals, aux = _early(parts, captured)
 
     def pullback(cotangents: Any) -> tuple[Any, ...]:
         """The cotangents of the primals, from a cotangent shaped like the value."""
@@ -351,7 +369,8 @@ def vjp(f: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[An
                 f"{captured.out_structure}, not {structure}"
             )
         seeds = [_fit(leaves[k], types[k], "vjp: a cotangent") for k in seeded]
-        return tuple(split(apply_graph(parts.late, [*residuals, *seeds]), captured))
+        with within(budget):
+            return tuple(split(apply_graph(parts.late, [*residuals, *seeds]), captured))
 
     if captured.aux is not None:
         return value, pullback, captured.aux(aux)

@@ -12,6 +12,7 @@ from wengert.capture import Captured, capture, check_argnums, unflatten
 from wengert.errors import ArgumentError, DTypeError
 from wengert.graph import Graph, Traced
 from wengert.ops import TABLE
+from wengert.run.budget import Budget, current_budget, limited
 from wengert.transform.batching import batch_graph
 from wengert.transform.elimination import (
     ORDERS,
@@ -22,8 +23,15 @@ from wengert.transform.elimination import (
     order_of,
 )
 from wengert.transform.gradient import grad, jvp, split
-from wengert.transform.graphs import Split, linearize_graph, pullback_graph
+from wengert.transform.graphs import (
+    Split,
+    jvp_graph,
+    linearize_graph,
+    pullback_graph,
+    vjp_graph,
+)
 from wengert.transform.inline import apply_graph
+from wengert.transform.memory.splits import split_within
 from wengert.transform.vmap import move_axis
 
 __all__ = ["hessian", "hvp", "jacobian"]
@@ -37,6 +45,8 @@ def jacobian(
     mode: str = "auto",
     has_aux: bool = False,
     order: str | None = None,
+    *,
+    memory: Budget | None = None,
 ) -> Callable[..., Any]:
     """A function that returns the Jacobian of `f`.
 
@@ -55,6 +65,8 @@ def jacobian(
     order : how "elimination" orders the vertices of the graph: "forward", "reverse", "markowitz",
         "relative markowitz", "optimal" (by exhaustion: for very few) or "best" (the default: at
         most the multiplications of any other that is feasible)
+
+    memory : a budget for what is held beside the arguments, as in `value_and_grad`
 
     Returns
     -------
@@ -99,7 +111,7 @@ def jacobian(
         found = unflatten(captured.out_structure, rows)
         return (found, aux) if captured.aux is not None else found
 
-    return derived
+    return limited(derived, memory)
 
 
 def _accumulated(captured: Captured, mode: str, order: str | None) -> tuple[list[list[Any]], Any]:
@@ -150,12 +162,12 @@ def _blocks(
 ) -> tuple[list[list[Any]], Any]:
     """Per argument leaf and result leaf the block of the Jacobian."""
     graph = captured.graph
+    if current_budget() is not None:
+        parts = _within_budget(captured, parts, seeds, forward)
     early = apply_graph(parts.early, captured.arguments, known=captured.known)
     residuals = early[len(graph.outputs) :]
     aux = captured.aux(early[captured.out_count : len(graph.outputs)]) if captured.aux else None
-    total = sum(t.size for t in seeds)
-    flags = [False] * len(residuals) + [True] * len(seeds)
-    late: Graph = batch_graph(parts.late, flags, total, all_outputs=True).graph
+    late = _batched_late(parts.late, seeds)
     # The tangent graph has outputs for the auxiliary results too: they follow and are not used.
     found = apply_graph(late, [*residuals, *_basis(seeds)])
     blocks: list[list[Any]] = []
@@ -171,6 +183,23 @@ def _blocks(
             row.append(piece)
         blocks.append(row)
     return (_transposed(blocks) if forward else blocks), aux
+
+
+def _batched_late(late: Graph, seeds: Sequence[Any]) -> Graph:
+    """The second part, for all directions at once."""
+    flags = [False] * (len(late.inputs) - len(seeds)) + [True] * len(seeds)
+    total = sum(t.size for t in seeds)
+    return batch_graph(late, flags, total, all_outputs=True).graph
+
+
+def _within_budget(captured: Captured, parts: Split, seeds: Sequence[Any], forward: bool) -> Split:
+    graph = captured.graph
+    wrt = tuple(range(sum(captured.counts)))
+    if forward:
+        whole = jvp_graph(graph, wrt)
+    else:
+        whole = vjp_graph(graph, wrt, tuple(range(captured.out_count)))
+    return split_within(parts, graph, whole, lambda late: _batched_late(late, seeds))
 
 
 def _transposed(blocks: list[list[Any]]) -> list[list[Any]]:
@@ -198,13 +227,15 @@ def _rows(x: Any, start: int, stop: int, shape: tuple[int, ...]) -> Any:
     return TABLE["reshape"](TABLE["slice_index"](x, key=key), shape=(*shape, *rest))
 
 
-def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+def hessian(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, *, memory: Budget | None = None
+) -> Callable[..., Any]:
     """A function that returns the Hessian of `f`: the Jacobian of its Jacobian.
 
     The inner one is taken in reverse mode, the outer one in the cheapest order.
 
     For a scalar `f` of an array of shape s the result has shape `s + s`; trees nest as in
-    `jacobian`.
+    `jacobian`. `memory` is a budget, as there.
 
     Example
     -------
@@ -213,7 +244,7 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
     [[4. 2.]
      [2. 0.]]
     """
-    return jacobian(jacobian(f, argnums, mode="reverse"), argnums, mode="auto")
+    return jacobian(jacobian(f, argnums, mode="reverse"), argnums, mode="auto", memory=memory)
 
 
 def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
