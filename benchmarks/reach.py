@@ -122,6 +122,24 @@ def _peak_memory(r: Any) -> Iterator[Aim]:
             )
 
 
+def _memory_budget(r: Any) -> Iterator[Aim]:
+    for depth, found in r["depths"].items():
+        for name, values in found.items():
+            if values["budget"] is not None:
+                share = values["measured"] / values["budget"]
+                what = f"memory budget {name}, n = {depth}: measured / budget"
+                yield Aim(what, 1.1, share, False, three_digits)
+    share = r["process"]["bytes"]["20 states"] / r["process"]["budget"]
+    yield Aim(
+        "memory budget: resident bytes of the process / budget", 1.1, share, False, three_digits
+    )
+
+
+def _gradient_ratio(r: Any) -> Iterator[Aim]:
+    for name, found in r["programs"].items():
+        yield Aim(f"gradient / function, {name}", 2.5, found["ratio"], False, three_digits)
+
+
 def _elimination(r: Any) -> Iterator[Aim]:
     counts, times, least, heuristic = {}, {}, {}, {}
     for name, found in r["programs"].items():
@@ -227,6 +245,8 @@ _AIMS = {
     "peak_memory": _peak_memory,
     "elimination": _elimination,
     "recording": _recording,
+    "memory_budget": _memory_budget,
+    "gradient_ratio": _gradient_ratio,
 }
 
 

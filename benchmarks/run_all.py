@@ -34,6 +34,7 @@ PROGRAMS = (
     "new_size",
     "import_time",
     "peak_memory",
+    "memory_budget",
     "gradient_ratio",
     "elimination",
     "recording",
