@@ -18,7 +18,7 @@ export OMP_NUM_THREADS ?= 1
 .PHONY: help demo test lint format types bench clean
 
 help:
-	@echo "make demo    explain a derivative, train on handwritten digits; writes into build/"
+	@echo "make demo    explain a derivative, train on digits, syntax trees and text; writes into build/"
 	@echo "make test    all tests (TESTS=tests/nn for some)"
 	@echo "make lint    ruff check and ruff format --check"
 	@echo "make format  apply ruff's fixes and formatting"
@@ -31,6 +31,8 @@ demo: $(VENV)/.installed-train
 	$(BIN)/wengert explain "1/(exp(-(w*x+b))+1)" x=1 w=0 b=0 \
 		--svg build/logistic.svg --html build/logistic.html
 	$(BIN)/wengert train digits --plot build/digits.png
+	$(BIN)/python examples/tree_lstm.py
+	$(BIN)/python examples/sequences.py
 	@echo
 	@echo "drawing of the graph:        build/logistic.svg"
 	@echo "the derivative, to step by:  build/logistic.html"

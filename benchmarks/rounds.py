@@ -6,13 +6,12 @@ contestant has seen, and each contestant gets it once: what is remembered by str
 
 from __future__ import annotations
 
-import functools
 import importlib
 import multiprocessing
 import random
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
@@ -100,11 +99,7 @@ def wengert_batching(wanted: bool) -> AbstractContextManager[None]:
     """Within the block wengert batches as it sees fit, or never."""
     import wengert as wg
 
-    switch = getattr(wg, "autobatching", None)
-    if switch is None:
-        return nullcontext()
-    found: AbstractContextManager[None] = switch() if wanted else switch("never")
-    return found
+    return wg.autobatching() if wanted else wg.autobatching("never")
 
 
 class Contest:
@@ -171,21 +166,27 @@ def _seconds(step: Step, given: Any) -> float:
     return step.seconds(given) if isinstance(step, Elsewhere) else _timed(step, given)[0]
 
 
-def seconds_alone(call: Callable[[Any], Any], make: Callable[[], Any], rounds: int = 15) -> Any:
-    """Median and 10th percentile of a call on new input, nothing beside it."""
-    inputs = [make() for _ in range(2 if QUICK else rounds)]
-    return summary([_timed(call, given)[0] for given in inputs])
-
-
 def recording(
-    loss: Callable[[Any, Any], Any], params: Any, make: Callable[[], Any]
+    loss: Callable[[Any, Any], Any], params: Any, make: Callable[[], Any], rounds: int = 9
 ) -> dict[str, float]:
-    """Seconds for running `loss(params, input)` on a tape, without computing anything."""
-    from wengert.capture import capture
+    """Seconds that `loss(params, input)` itself runs within a step: all that Python records.
 
-    record = functools.partial(capture, kwargs={}, traced=(0,), purpose="benchmark")
-    found: dict[str, float] = seconds_alone(lambda given: record(loss, (params, given)), make)
-    return found
+    Nothing is computed meanwhile, unless the program reads a value.
+    """
+    import wengert as wg
+
+    spent: list[float] = []
+
+    def watched(params: Any, given: Any) -> Any:
+        start = time.perf_counter()
+        found = loss(params, given)
+        spent.append(time.perf_counter() - start)
+        return found
+
+    step = wg.value_and_grad(watched)
+    for _ in range(2 if QUICK else rounds):
+        step(params, make())
+    return summary(spent[1:])  # the first one compiles
 
 
 def shares(recorded: Timings, timings: Timings) -> str:
