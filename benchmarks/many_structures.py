@@ -3,9 +3,9 @@
     python benchmarks/many_structures.py
 
 Each structure is another pair of random trees of 3 to 8 leaves; value and gradient of a small
-Tree-LSTM with a compiled cell, and each tenth time with a plain one. Told after each tenth: resident
-memory, the kernels compiled so far, and the time of a call. The first tenth fills the caches; what
-comes after it may not add kernels, nor more memory than ASKED_MB.
+Tree-LSTM with a compiled cell, and each tenth time with a plain one. Told after each tenth:
+resident memory, the kernels compiled so far, and the time of a call. The first tenth fills the
+caches; what comes after it may not add kernels, nor more memory than ASKED_MB.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def measure() -> None:
         batches = [make() for _ in range(STRUCTURES // 10)]
         start = time.perf_counter()
         for number, batch in enumerate(batches):
-            steps[number % 10 == 0](batch)
+            steps[int(number % 10 == 0)](batch)
         taken = (time.perf_counter() - start) / len(batches)
         memory.append(resident_mb())
         compiled.append(statistics["compiled"])
