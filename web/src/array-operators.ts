@@ -255,6 +255,7 @@ const TABLE: Record<string, ArrayOperator> = {
   },
   scatter_sum: (args, params) => addInto(filled(ints(params, "shape"), 0), args, params.parts as unknown as Part[]),
   scatter_add: ([x, ...rest], params) => addInto(copy(x as NdArray), rest, params.parts as unknown as Part[]),
+  positions: (args, params) => mapElements(args, ([i]) => ((i as number) < 0 ? (i as number) + int(params, "length") : (i as number))),
   assign,
   diagonal,
   argsort: (args, params) =>

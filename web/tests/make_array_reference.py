@@ -1,12 +1,14 @@
 """Writes array_reference.json: every operator of the rule table on arrays, by the interpreter.
 
 The operands are the samples of the table itself, which are inside the domains, and a few more that
-broadcast and hold NaN and infinities. Operators that the page does not evaluate are listed by name.
+broadcast and hold NaN and infinities. Operators that the page does not evaluate are listed: of graphs
+with these it says that it can't edit their inputs, and names the operator.
 
     python web/tests/make_array_reference.py
 """
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,22 +19,19 @@ from wengert.graph import type_of
 from wengert.ops import TABLE
 from wengert.run import evaluate_entry
 
-#: The page says of graphs with these that it cannot edit their inputs, and names the operator.
-NOT_EVALUATED = {
-    "special functions": ["erfinv", "gammaln", "digamma", "polygamma"],
-    "bits of a float": ["nextafter", "spacing", "frexp_exponent"],
-    "several results": ["project", "bundle", "eigh", "svd", "qr", "pinv"],
-    "calls and loops": (
-        "cond cond_each scan while_loop custom_jvp_call custom_vjp_call checkpoint_call "
-        "invertible_call after"
-    ).split(),
-}
-NAMES = {name for names in NOT_EVALUATED.values() for name in names}
+SOURCES = Path(__file__).parents[1] / "src"
 DOUBLE = np.dtype(np.float64)
 
 
 def array(x):
     return {"shape": list(np.shape(x)), "data": [wire_number(v) for v in np.ravel(x)]}
+
+
+def page_operators():
+    """The names that stand in the page's tables of operators."""
+    files = ("operators.ts", "array-operators.ts", "linear-algebra.ts")
+    text = "\n".join((SOURCES / name).read_text(encoding="utf-8") for name in files)
+    return set(re.findall(r"^  (\w+)[:,]", text, re.MULTILINE))
 
 
 def samples(op):
@@ -60,9 +59,10 @@ def samples(op):
 
 
 def rows():
+    known = page_operators()
     with np.errstate(all="ignore"):
         for name, op in TABLE.items():
-            if name in NAMES:
+            if name not in known:
                 continue
             found = 0
             for operands, params in samples(op):
@@ -81,7 +81,7 @@ def rows():
 
 
 def make():
-    return {"notEvaluated": sorted(NAMES), "rows": list(rows())}
+    return {"notEvaluated": sorted(set(TABLE) - page_operators()), "rows": list(rows())}
 
 
 def text(made):
