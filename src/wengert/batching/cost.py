@@ -5,7 +5,7 @@ from __future__ import annotations
 from wengert.batching.program import Program
 from wengert.batching.schedule import Schedule
 
-__all__ = ["batched_seconds", "pays", "unbatched_seconds"]
+__all__ = ["batched_seconds", "estimates", "pays", "unbatched_seconds"]
 
 #: An operator, forward and backward, by the interpreter; a derived entry costs as much as an own
 #: one, and each operator leads to about two.
@@ -32,6 +32,11 @@ def batched_seconds(program: Program, plan: Schedule) -> float:
         family = program.families[plan.signatures[batch.signature].family]
         total += _BATCH if family.is_call else _BATCH + _NUMPY_ENTRY
     return total
+
+
+def estimates(program: Program, plan: Schedule) -> tuple[float, float]:
+    """What the batches cost, and what the operators cost one by one."""
+    return batched_seconds(program, plan), unbatched_seconds(program)
 
 
 def pays(program: Program, plan: Schedule) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from typing import Any
 
-from wengert.batching.cost import pays
+from wengert.batching.cost import estimates, pays
 from wengert.batching.mode import current_mode
 from wengert.batching.program import read_program
+from wengert.batching.report import report_of
 from wengert.batching.schedule import schedule
 from wengert.batching.sweep import Sweep
 from wengert.graph import Graph
@@ -21,26 +23,43 @@ _LEAST_ENTRIES = 64
 def run_gradient(graph: Graph, arguments: Sequence[Any], wrt: Sequence[int]) -> list[Any] | None:
     """The outputs of a graph of arrays, then the cotangents of its inputs number `wrt`, for a
     cotangent of 1 for the first output. None: batching would not pay."""
-    when, strategy = current_mode.get()
+    when, strategy, reports = current_mode.get()
     if when == "never" or (len(graph) < _LEAST_ENTRIES and when != "always"):
         return None
-    program = read_program(graph, [graph.inputs[k] for k in wrt])
+    by = [graph.inputs[k] for k in wrt]
+    clock = _Clock()
+    program = read_program(graph, by)
     plan = schedule(program, strategy)
+    clock.stop("scheduling")
     if when != "always" and not pays(program, plan):
+        if reports is not None:
+            reports.append(report_of(program, plan, [], estimates(program, plan)))
         return None
     leaves: dict[int, Any] = dict(zip(graph.inputs, arguments, strict=True))
     leaves.update(graph.constants)
-    return evaluate(program, plan, leaves, [graph.inputs[k] for k in wrt])
-
-
-def evaluate(program: Any, plan: Any, leaves: Mapping[int, Any], wrt: Sequence[int]) -> list[Any]:
-    """Both sweeps: the outputs, then the cotangents of the leaves `wrt`."""
     sweep = Sweep(program, plan, leaves)
+    clock.stop("placing")
     sweep.forward()
-    outputs = program.outputs
-    results = [_own(sweep.value(v)) for v in outputs]
-    sweep.backward(outputs[0])
-    return results + [sweep.gradient(k) for k in wrt]
+    results = [_own(sweep.value(v)) for v in program.outputs]
+    clock.stop("forward")
+    sweep.backward(program.outputs[0])
+    results += [sweep.gradient(k) for k in by]
+    clock.stop("backward")
+    if reports is not None:
+        made = report_of(program, plan, sweep.how(), estimates(program, plan))
+        made.seconds = clock.seconds
+        reports.append(made)
+    return results
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stop(self, what: str) -> None:
+        now = time.perf_counter()
+        self.seconds[what], self._last = now - self._last, now
 
 
 def _own(value: Any) -> Any:

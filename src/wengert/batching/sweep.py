@@ -136,6 +136,17 @@ class Sweep:
             return np.int64(self.program.numbers[number])
         return self.values[self.program.types[number]][int(self.row[number])]
 
+    def how(self) -> list[str]:
+        """How each signature runs, for reports."""
+        return [
+            "node by node"
+            if not group.body.usable
+            else "native: " + "; ".join(group.body.kernels)
+            if group.body.is_native
+            else "NumPy"
+            for group in self.groups
+        ]
+
     # ------------------------------------------------------------ forward
 
     def forward(self) -> None:

@@ -117,7 +117,8 @@ def value_and_grad(
 
 
 def _by_runner(captured: Captured) -> list[Any] | None:
-    if not captured.tape.keeps_calls or current_budget() is not None:
+    tape = captured.tape
+    if not tape.keeps_calls or tape.budget is not None or current_budget() is not None:
         return None
     wrt = range(sum(captured.counts))
     for runner in gradient_runners.values():

@@ -1,0 +1,116 @@
+"""What a dynamic run did: nodes recorded, how they were merged, what each batch ran, the time.
+
+`with wengert.autobatching() as reports:` collects the reports of the derivatives in its block.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from wengert.batching.program import Program
+from wengert.batching.schedule import Schedule
+from wengert.graph import Graph
+
+__all__ = ["BatchRecord", "DynamicReport", "report_of"]
+
+
+@dataclass(frozen=True)
+class BatchRecord:
+    """One batch: operator, number of nodes, the levels that they stand on, shapes of the stacked
+    operands, and whether it ran as native code, as NumPy's operators, or node by node."""
+
+    operator: str
+    nodes: int
+    levels: tuple[int, int]
+    stacked: tuple[str, ...]
+    ran: str
+
+    def __str__(self) -> str:
+        low, high = self.levels
+        level = f"level {low}" if low == high else f"levels {low}-{high}"
+        return f"{self.nodes:6} x {self.operator}({', '.join(self.stacked)})  {level}  {self.ran}"
+
+
+@dataclass
+class DynamicReport:
+    """One derivative of a program; `str()` prints it.
+
+    entries : recorded entries, leaves included; nodes : operators that the result needs
+    signatures : different ones; batches : in the order in which they ran
+    batched : whether batching was chosen; the estimates of its cost and of the other way are in
+    seconds, as is the time of each station
+    graph : the recorded graph; batch_of : for each entry the number of its batch
+    """
+
+    entries: int
+    nodes: int
+    signatures: int
+    batched: bool
+    estimates: tuple[float, float]
+    batches: list[BatchRecord]
+    seconds: dict[str, float] = field(default_factory=dict)
+    graph: Graph | None = None
+    batch_of: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def by_operator(self) -> dict[str, tuple[int, int]]:
+        """For each operator: how many nodes, in how many batches."""
+        nodes: Counter[str] = Counter()
+        batches: Counter[str] = Counter()
+        for batch in self.batches:
+            nodes[batch.operator] += batch.nodes
+            batches[batch.operator] += 1
+        return {name: (count, batches[name]) for name, count in nodes.most_common()}
+
+    def __str__(self) -> str:
+        chosen = "batched" if self.batched else "not batched: it would not have been faster"
+        counts = f"{self.signatures} signatures, {len(self.batches)} batches"
+        lines = [
+            f"{self.entries} entries, {self.nodes} nodes, {counts}; {chosen}",
+            "estimated {:.2f} ms in batches, {:.2f} ms one by one".format(
+                *(1e3 * s for s in self.estimates)
+            ),
+        ]
+        lines += [f"{name}: {1e3 * s:.2f} ms" for name, s in self.seconds.items()]
+        for name, (nodes, batches) in self.by_operator.items():
+            lines.append(f"{name}: {nodes} nodes in {batches} batches")
+        lines += [str(batch) for batch in self.batches]
+        return "\n".join(lines)
+
+
+def report_of(
+    program: Program, plan: Schedule, ran: list[str], estimates: tuple[float, float]
+) -> DynamicReport:
+    """The report of a schedule; `ran` says how each signature runs."""
+    records = []
+    batch_of: dict[int, int] = {}
+    for number, batch in enumerate(plan.batches):
+        signature = plan.signatures[batch.signature]
+        family = program.families[signature.family]
+        places = batch.places.tolist()
+        depths = [family.depths[k] for k in places]
+        pairs: Any = zip(family.graph.input_types, signature.flags, strict=True)
+        stacked = tuple([str(t) for t, flag in pairs if flag])
+        records.append(
+            BatchRecord(
+                family.name,
+                len(places),
+                (min(depths), max(depths)),
+                stacked,
+                ran[batch.signature] if ran else "",
+            )
+        )
+        for k in places:
+            batch_of[family.members[k]] = number
+    return DynamicReport(
+        len(program.graph.entries),
+        program.node_count,
+        len(plan.signatures),
+        bool(ran),
+        estimates,
+        records,
+        graph=program.graph,
+        batch_of=batch_of,
+    )

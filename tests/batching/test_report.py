@@ -1,0 +1,64 @@
+"""The report of a dynamic run, and how many batches a schedule makes."""
+
+import numpy as np
+import pytest
+from tests.batching.models import minibatches, parameters, tree_loss
+
+import wengert as wg
+
+
+def reported(strategy, compiled=True):
+    rng = np.random.default_rng(3)
+    p = parameters(rng)
+    trees = minibatches(rng)["trees"][1]
+    with wg.autobatching("always", strategy) as reports:
+        wg.grad(lambda p: sum(tree_loss(p, t, compiled) for t in trees))(p)
+    return reports[-1], trees
+
+
+def height(tree):
+    return 0 if isinstance(tree, int) else 1 + max(height(t) for t in tree)
+
+
+def leaves(tree):
+    return 1 if isinstance(tree, int) else sum(leaves(t) for t in tree)
+
+
+def test_a_batch_of_cells_for_each_level_of_the_trees():
+    report, trees = reported("agenda")
+    cells = sum(2 * leaves(t) - 1 for t in trees)
+    levels = 1 + max(height(t) for t in trees)
+    assert report.by_operator["call"] == (cells, levels)
+    assert report.batched
+    assert sum(b.nodes for b in report.batches) == report.nodes == len(report.batch_of)
+    assert all("native" in b.ran for b in report.batches if b.operator == "call")
+    assert set(report.seconds) == {"scheduling", "placing", "forward", "backward"}
+    assert f"call: {cells} nodes in {levels} batches" in str(report)
+
+
+def test_the_agenda_waits_with_what_follows_the_trees():
+    agenda, _ = reported("agenda")
+    depth, _ = reported("depth")
+    assert len(agenda.batches) < len(depth.batches)
+    assert agenda.nodes == depth.nodes
+
+
+def test_a_chain_is_not_batched():
+    def chain(x):
+        for _ in range(100):
+            x = np.sin(x) * 1.5
+        return np.sum(x)
+
+    with wg.autobatching() as reports:
+        wg.grad(chain)(np.ones(4))
+    assert not reports[-1].batched
+
+
+def test_a_wrong_mode_is_named():
+    with pytest.raises(wg.errors.ArgumentError, match="sometimes"), wg.autobatching("sometimes"):
+        pass
+    with (
+        pytest.raises(wg.errors.ArgumentError, match="widest"),
+        wg.autobatching("always", "widest"),
+    ):
+        pass
