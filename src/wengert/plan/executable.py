@@ -59,6 +59,7 @@ class Executable:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._arenas: list[_Arena] = []
+        self._is_first, self._is_owned = True, False
         self._output_types = [plan.graph.type(k) for k in plan.graph.outputs]
         self._handler = handler_for(self._output_types)
         self._bound = [*plan.inputs, *plan.outputs]
@@ -75,6 +76,7 @@ class Executable:
 
     def own_arena(self) -> _Arena:
         """An arena for a caller that keeps it; scalar outputs have room in it."""
+        self._is_owned = True
         arena = _Arena(self.plan)
         scalars = [
             s for s, t in zip(self.plan.outputs, self._output_types, strict=True) if t.ndim == 0
@@ -123,7 +125,11 @@ class Executable:
                 arena.views[slot] = None
         refused = bool(arena.status[0])
         arena.status[0] = 0
-        self._arenas.append(arena)
+        if self._is_first and self._is_owned:
+            # Later calls have the memory of the caller's own arena.
+            self._is_first = False
+        else:
+            self._arenas.append(arena)
         if refused:
             self._refuse(arrays)
         return [x if x.ndim else x[()] for x in outputs]
