@@ -177,7 +177,7 @@ def test_equal_tapes_are_one_graph_and_others_are_not(rng):
     assert [float(a) for a in again.arguments[1:]] == [0.25]
     other = graph(4, 0.5)
     assert other.graph != first.graph
-    assert graph(3, 0.5).graph == first.graph
+    assert graph(3, 0.5).graph is first.graph  # though another came between
     for found in (first, again, other):
         found.graph.verify()
 

@@ -26,12 +26,17 @@ def run_gradient(graph: Graph, arguments: Sequence[Any], wrt: Sequence[int]) -> 
     when, strategy, reports = current_mode.get()
     if when == "never" or (len(graph) < _LEAST_ENTRIES and when != "always"):
         return None
+    # A structure that comes again is the same graph: that it doesn't pay is found out once.
+    refused = ("batching does not pay", strategy, tuple(wrt))
+    if when != "always" and reports is None and refused in graph.schedules:
+        return None
     by = [graph.inputs[k] for k in wrt]
     clock = _Clock()
     program = read_program(graph, by)
     plan = schedule(program, strategy)
     clock.stop("scheduling")
     if when != "always" and not pays(program, plan):
+        graph.schedules[refused] = True
         if reports is not None:
             reports.append(report_of(program, plan, [], estimates(program, plan)))
         return None

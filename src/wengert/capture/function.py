@@ -218,6 +218,9 @@ def capture(
 #: By the identity of a function's code: the graph that it recorded last.
 _last: dict[int, weakref.ref[Graph]] = {}
 _MOST_FUNCTIONS = 1024
+#: By their hash: recorded graphs that somebody holds, so that a structure that comes again is the
+#: same graph, and what was found out about it is known.
+_alive: weakref.WeakValueDictionary[int, Graph] = weakref.WeakValueDictionary()
 
 
 def _expected(f: Any) -> Graph | None:
@@ -238,6 +241,9 @@ def _finished(recorder: Recorder, outputs: list[int], expected: Graph | None, f:
     ):
         return expected
     graph = recorder.graph(outputs)
+    found = _alive.setdefault(hash(graph), graph)
+    if found == graph:
+        graph = found
     if len(_last) >= _MOST_FUNCTIONS:
         _last.clear()
     _last[id(getattr(f, "__code__", None))] = weakref.ref(graph)
