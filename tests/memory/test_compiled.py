@@ -61,7 +61,9 @@ def test_the_same_bits_within_the_budget(program):
                 assert np.array_equal(a, b)
         found = compiled.report(X, WEIGHTS)
         assert found.fitted.measured <= budget
-        assert found.fitted.measured <= 1.1 * found.fitted.predicted
+        # Values of many sizes leave gaps in the arena.
+        gaps = 1.25 if program is shaped else 1.1
+        assert found.fitted.measured <= gaps * found.fitted.predicted
         assert found.fitted.ordinary == whole
         assert (found.fitted.work > 1.0) == (budget < whole)
         assert "budget for the arena and the results" in str(found)

@@ -7,6 +7,7 @@ import pytest
 
 import wengert as wg
 from wengert.errors import ArgumentError, ShapeError
+from wengert.transform import inline
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((3, 4))
@@ -207,14 +208,16 @@ def undone(y, w):
     return a, b
 
 
-def test_a_checkpointed_chain_keeps_one_state_per_call():
+def test_a_checkpointed_chain_keeps_one_state_per_call(monkeypatch):
+    monkeypatch.setattr(inline, "runners", {})
     x = np.linspace(0.1, 1.0, 20_000)
     plain = held(wg.grad(deep(elementwise, 20)), x)
     marked = held(wg.grad(deep(wg.checkpoint(elementwise), 20)), x)
     assert marked < (2 * 20 + 30) * x.nbytes < plain
 
 
-def test_an_invertible_chain_keeps_nothing_per_step():
+def test_an_invertible_chain_keeps_nothing_per_step(monkeypatch):
+    monkeypatch.setattr(inline, "runners", {})
     x = np.linspace(0.1, 1.0, 20_000)
     step = wg.invertible(elementwise, undone)
     short, long = (held(wg.grad(deep(step, n)), x) for n in (10, 40))
