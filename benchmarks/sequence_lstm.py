@@ -9,9 +9,10 @@ the step, and the operations of the matrix products at the speed of the best lar
 
 from __future__ import annotations
 
-import sequences
 from harness import FLOOR, as_floor, sgemm_peak, timing_table, versions, write
 from rounds import Contest, recording, shares
+
+import sequences
 
 COMPILED = "wengert, compiled cell"
 PLAIN = "wengert, plain cell"

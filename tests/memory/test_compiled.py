@@ -64,7 +64,10 @@ def test_the_same_bits_within_the_budget(program):
         # Values of many sizes leave gaps in the arena.
         gaps = 1.25 if program is shaped else 1.1
         assert found.fitted.measured <= gaps * found.fitted.predicted
-        assert found.fitted.ordinary == whole
+        if program is shaped:  # a small budget cuts its loop into stretches: that graph takes less
+            assert found.fitted.ordinary <= whole
+        else:
+            assert found.fitted.ordinary == whole
         assert (found.fitted.work > 1.0) == (budget < whole)
         assert "budget for the arena and the results" in str(found)
 

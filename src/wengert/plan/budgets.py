@@ -32,7 +32,8 @@ class Fitted(NamedTuple):
     """How a plan keeps to its budget: bytes beside the arguments, results included.
 
     predicted : by the schedule; measured : of the arena and the results as they are laid out
-    ordinary : what the plan without a budget takes
+    ordinary : what the plan of the same graph takes without a budget; loops that the budget cut
+        into stretches are cut in it too
     work : estimated work in multiples of that plan's
     """
 
