@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wengert.batching import autobatching, run_gradient
@@ -69,10 +69,10 @@ __all__ = [
 ]
 
 
-def _svg(graph: Graph) -> str:
+def _svg(graph: Graph, step_of: Mapping[int, int] | None = None, title: str = "graph") -> str:
     from wengert.compiling.drawing import draw
 
-    return draw(graph)
+    return draw(graph, step_of, title)
 
 
 def _html(graph: Graph) -> str:

@@ -62,3 +62,15 @@ def test_a_wrong_mode_is_named():
         wg.autobatching("always", "widest"),
     ):
         pass
+
+
+def test_the_merged_graph_is_drawn_with_the_number_of_its_batch(tmp_path):
+    report, _ = reported("agenda")
+    path = tmp_path / "merged.svg"
+    picture = report.to_svg(path)
+    assert path.read_text() == picture == report._repr_svg_()
+    assert f"{report.nodes} nodes in {len(report.batches)} batches" in picture
+    drawn = [k for k in report.batch_of if f"<title>%{k}: " in picture]
+    assert drawn
+    for k in drawn:
+        assert f" [{report.batch_of[k]}]</text>" in picture.split(f"<title>%{k}: ")[1][:700]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,6 +64,18 @@ class DynamicReport:
             nodes[batch.operator] += batch.nodes
             batches[batch.operator] += 1
         return {name: (count, batches[name]) for name, count in nodes.most_common()}
+
+    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The recorded graph, coloured and numbered by batch; written to `path` if given.
+
+        Of a long graph the last entries are drawn, nearest to the result.
+        """
+        assert self.graph is not None
+        title = f"{self.nodes} nodes in {len(self.batches)} batches"
+        return self.graph.steps_to_svg(self.batch_of, title, path)
+
+    def _repr_svg_(self) -> str:
+        return self.to_svg()
 
     def __str__(self) -> str:
         chosen = "batched" if self.batched else "not batched: it would not have been faster"

@@ -230,7 +230,7 @@ class Graph:
 
     #: How to draw a graph, by format; `api` puts the drawing functions here, which come later in
     #: the order of imports.
-    renderers: ClassVar[dict[str, Callable[[Graph], str]]] = {}
+    renderers: ClassVar[dict[str, Callable[..., str]]] = {}
 
     def to_dot(self, path: str | os.PathLike[str] | None = None) -> str:
         """The graph in Graphviz's language; written to `path` if one is given."""
@@ -241,6 +241,12 @@ class Graph:
     def to_svg(self, path: str | os.PathLike[str] | None = None) -> str:
         """A drawing of the operators and the types between them; written to `path` if given."""
         return _written(self.renderers["svg"](self), path)
+
+    def steps_to_svg(
+        self, step_of: Mapping[int, int], title: str, path: str | os.PathLike[str] | None = None
+    ) -> str:
+        """The drawing with entries coloured and numbered by what runs together."""
+        return _written(self.renderers["svg"](self, step_of, title), path)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
         """One page with the drawing and the text; written to `path` if given."""
