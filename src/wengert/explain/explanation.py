@@ -28,6 +28,7 @@ from wengert.optimise import Optimised
 from wengert.run.budget import Budget
 
 if TYPE_CHECKING:
+    from wengert.batching.report import DynamicReport
     from wengert.explain.page.payload import Schedule
 
 __all__ = ["Explanation", "Operator", "Partial"]
@@ -422,7 +423,7 @@ class Explanation:
         path: str | os.PathLike[str] | None = None,
         *,
         language: Literal["en", "zh"] | None = None,
-        schedule: Schedule | None = None,
+        schedule: Schedule | DynamicReport | None = None,
     ) -> str:
         """One self-contained HTML page, which needs no network; written to `path` if given.
 
@@ -430,11 +431,17 @@ class Explanation:
         ----------
         language : language it starts in; by default the browser's
         schedule : batches to colour the operators by: `{"batch": {index: batch}, "names": [...]}`,
-            where `index` is an operator's and `batch` a position in `names`
+            where `index` is an operator's and `batch` a position in `names`; or the report of a
+            dynamic run of the function (`wg.autobatching`)
         """
         from wengert.explain.page import make_page
 
-        text = make_page(self, language=language, schedules=[schedule])
+        chosen: Any = schedule
+        if schedule is not None and not isinstance(schedule, dict):
+            from wengert.explain.batches import schedule_of
+
+            chosen = schedule_of(schedule, self.facts.graph)
+        text = make_page(self, language=language, schedules=[chosen])
         if path is not None:
             FilePath(path).write_text(text, encoding="utf-8")
         return text
