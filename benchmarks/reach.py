@@ -245,6 +245,11 @@ _AIMS = {
     "peak_memory": _peak_memory,
     "elimination": _elimination,
     "recording": _recording,
+    "tree_lstm": _tree_lstm,
+    "sequence_lstm": _sequence_lstm,
+    "bilstm_tagger": _against_unbatched("BiLSTM tagger", 9.0),
+    "transition": _against_unbatched("transition-style model", 3.6),
+    "many_structures": _many_structures,
     "memory_budget": _memory_budget,
     "gradient_ratio": _gradient_ratio,
 }
