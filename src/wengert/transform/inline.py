@@ -20,9 +20,15 @@ __all__ = ["apply_graph", "inline", "runners"]
 runners: dict[str, Callable[..., list[Any] | None]] = {}
 
 
-def inline(tape: Any, graph: Graph, args: Sequence[Any]) -> list[Any]:
-    """Record the entries that the outputs of `graph` need on `tape`; handles of the outputs."""
+def inline(
+    tape: Any, graph: Graph, args: Sequence[Any], *, record: Callable[..., Any] | None = None
+) -> list[Any]:
+    """Record the entries that the outputs of `graph` need on `tape`; handles of the outputs.
+
+    `record` is called in place of `tape.record`, with operator, operands and parameters.
+    """
     tape.check_open()
+    record = record or tape.record
     env: list[int] = [-1] * len(graph.entries)
     for k, arg in zip(graph.inputs, args, strict=True):
         env[k] = tape.index_of(arg)
@@ -33,7 +39,7 @@ def inline(tape: Any, graph: Graph, args: Sequence[Any]) -> list[Any]:
         if op is CONSTANT:
             env[i] = tape.index_of(graph.constants[i])
         else:
-            env[i] = tape.record(op, tuple([env[k] for k in operands]), params)._index
+            env[i] = record(op, tuple([env[k] for k in operands]), params)._index
     return [tape.handle(tape, env[k], tape.entries[env[k]][3]) for k in graph.outputs]
 
 

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wengert.capture import Recorder
-from wengert.graph import CONSTANT, INPUT, Entry, Graph
+from wengert.graph import INPUT, Entry, Graph
 from wengert.ops import TABLE, zeros
 from wengert.transform.batching import batch_graph
+from wengert.transform.inline import inline
 from wengert.transform.sweeps import active_entries, pushforward_sweep, reverse_sweep
 
 __all__ = [
@@ -100,22 +101,14 @@ def _recorded(
     tape: Any, graph: Graph, args: Sequence[Any], places: dict[int, tuple[int, int]]
 ) -> list[Any]:
     """As `inline`; a contraction with unit directions takes the other operand as it is."""
-    env: dict[int, int] = {}
-    for k, arg in zip(graph.inputs, args, strict=True):
-        env[k] = tape.index_of(arg)
-    live = graph.live()
-    for i, (op, operands, params, _) in enumerate(graph.entries):
-        if not live[i] or op is INPUT:
-            continue
-        if op is CONSTANT:
-            env[i] = tape.index_of(graph.constants[i])
-            continue
-        own = tuple([env[k] for k in operands])
+
+    def record(op: Any, operands: tuple[int, ...], params: Any) -> Any:
         made = None
         if op is TABLE["contract"]:
-            made = _taken(tape, own, dict(params)["spec"], places)
-        env[i] = (tape.record(op, own, params) if made is None else made)._index
-    return [tape.handle(tape, env[k], tape.entries[env[k]][3]) for k in graph.outputs]
+            made = _taken(tape, operands, dict(params)["spec"], places)
+        return tape.record(op, operands, params) if made is None else made
+
+    return inline(tape, graph, args, record=record)
 
 
 def _taken(
