@@ -97,6 +97,7 @@ def measure() -> None:
     n = models.LARGE_BATCH
     for step in steps.values():
         step(x[:n], one_hot[:n])
+    wg.finish_compiling()
     before = statistics["compiled"], statistics["from_disk"]
     first: dict[str, list[float]] = {name: [] for name in steps}
     again: list[float] = []

@@ -13,6 +13,8 @@ hypothesis.settings.register_profile(
     "repeatable", derandomize=True, deadline=None, database=None, print_blob=True
 )
 hypothesis.settings.register_profile("explore", max_examples=1000, deadline=None, print_blob=True)
+# Tests run optimised code; tests/codegen/test_background.py compares it with the first code.
+os.environ.setdefault("WENGERT_BACKGROUND", "0")
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 

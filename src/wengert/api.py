@@ -49,6 +49,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "explain",
+    "finish_compiling",
     "fori_loop",
     "grad",
     "hessian",
@@ -155,6 +156,25 @@ def compile(
     from wengert.compiling import compile_function
 
     return compile_function(f, static_argnums=static_argnums, donate=donate)
+
+
+def finish_compiling() -> None:
+    """Return when all compiled code is optimised.
+
+    A function that no process compiled before runs code that LLVM made quickly, and goes over to
+    optimised code when that is there, a fraction of a second later; results are the same, to the
+    bit. Call this before measuring. With `WENGERT_BACKGROUND=0` in the environment there is nothing
+    to wait for: the first call takes until its code is optimised.
+
+    >>> import wengert as wg
+    >>> square = wg.compile(lambda x: x * x)
+    >>> square(3.0)
+    9.0
+    >>> wg.finish_compiling()
+    """
+    from wengert.codegen.background import settle
+
+    settle()
 
 
 def load_compiled(path: str | os.PathLike[str]) -> LoadedFunction:

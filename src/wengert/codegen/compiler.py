@@ -17,15 +17,17 @@ from wengert.codegen.kernel import CallSpec, Spec, WalkSpec
 from wengert.codegen.loops import build_kernel
 from wengert.codegen.native import build_runtime
 from wengert.codegen.numbers import build_call
+from wengert.codegen.state import addresses
 from wengert.codegen.walk import build_walk
 
 __all__ = [
+    "Code",
     "build_function",
     "kernel_assembly",
     "kernel_text",
-    "kernels_object",
+    "kernels_code",
     "load_object",
-    "runtime_object",
+    "runtime_code",
 ]
 
 #: Never freed (see `engine`).
@@ -39,7 +41,7 @@ def _initialise() -> None:
     binding.initialize_native_asmprinter()
 
 
-def _target_machine() -> Any:
+def _target_machine(level: int = 2) -> Any:
     _initialise()
     # As a list, so that the same features always give the same text.
     known = binding.get_host_cpu_features()
@@ -48,15 +50,15 @@ def _target_machine() -> Any:
     return target.create_target_machine(
         cpu=binding.get_host_cpu_name(),
         features=features,
-        opt=2,
+        opt=level,
         reloc="pic",
         codemodel="default",
     )
 
 
 @functools.cache
-def _emitter() -> Any:
-    return _target_machine()
+def _emitter(level: int) -> Any:
+    return _target_machine(level)
 
 
 def vector_bytes() -> int:
@@ -83,48 +85,104 @@ def build_function(module: ir.Module, spec: Spec, name: str, width: int) -> None
         build_kernel(module, spec, name, width)
 
 
-def _object(module: ir.Module, *, in_registers: bool = False) -> bytes:
-    """The object file of a module; `in_registers` moves variables of the stack to registers."""
-    machine = _emitter()
-    parsed = binding.parse_assembly(str(module))
-    parsed.verify()
-    if in_registers:
-        builder = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(1))
-        passes = binding.create_new_function_pass_manager()
-        passes.add_sroa_pass()
-        passes.add_simplify_cfg_pass()
-        passes.add_instruction_combine_pass()
-        for function in parsed.functions:
-            if not function.is_declaration:
-                passes.run(function, builder)
-    return bytes(machine.emit_object(parsed))
+class Code:
+    """Functions as LLVM IR, to be made machine code: at first quickly, and then well.
+
+    The *first* code of a function computes what its optimised code computes, to the bit, since
+    nothing allows LLVM to change how numbers are rounded. It is entered through `hop(name)`, which
+    jumps to the address in the word `word(name)`: to the first code, until somebody writes the
+    address of the optimised code there.
+
+    Attributes
+    ----------
+    names : the functions that Python needs
+    in_registers : whether to move variables of the stack to registers
+    """
+
+    def __init__(self, module: ir.Module, names: Sequence[str], *, in_registers: bool) -> None:
+        self.names = list(names)
+        self.in_registers = in_registers
+        self._text = str(module)
+        self._types = {name: module.globals[name].function_type for name in names}
+
+    @staticmethod
+    def hop(name: str) -> str:
+        """The name by which the first code of a function is called."""
+        return f"{name}.hop"
+
+    @staticmethod
+    def word(name: str) -> str:
+        """The name of the word that holds the address that is jumped to."""
+        return f"{name}.word"
+
+    def first(self) -> bytes:
+        """The object file of the first code: `hop(name)` and `word(name)` of each function."""
+        parsed = binding.parse_assembly(self._text + "".join(map(self._hop, self.names)))
+        return bytes(_emitter(0).emit_object(parsed))
+
+    def optimised(self) -> bytes:
+        """The object file of the optimised code."""
+        machine = _emitter(2)
+        parsed = binding.parse_assembly(self._text)
+        parsed.verify()
+        if self.in_registers:
+            builder = binding.create_pass_builder(
+                machine, binding.create_pipeline_tuning_options(1)
+            )
+            passes = binding.create_new_function_pass_manager()
+            passes.add_sroa_pass()
+            passes.add_simplify_cfg_pass()
+            passes.add_instruction_combine_pass()
+            for function in parsed.functions:
+                if not function.is_declaration:
+                    passes.run(function, builder)
+        return bytes(machine.emit_object(parsed))
+
+    def _hop(self, name: str) -> str:
+        kind = self._types[name]
+        result, *operands = [
+            "ptr" if isinstance(t, ir.PointerType) else str(t)
+            for t in (kind.return_type, *kind.args)
+        ]
+        listed = ", ".join(f"{t} %a{k}" for k, t in enumerate(operands))
+        made, given = ("", "") if result == "void" else ("%r = ", " %r")
+        return f"""
+@"{self.word(name)}" = global ptr @"{name}"
+define {result} @"{self.hop(name)}"({listed}) {{
+  %f = load atomic ptr, ptr @"{self.word(name)}" monotonic, align 8
+  {made}musttail call {result} %f({listed})
+  ret {result}{given}
+}}
+"""
 
 
-def kernels_object(specs: Mapping[str, Spec]) -> bytes:
-    """An object file of kernels under these names."""
+def kernels_code(specs: Mapping[str, Spec]) -> Code:
+    """Kernels under these names."""
     module = _module()
     for name, spec in specs.items():
         build_function(module, spec, name, vector_bytes())
-    return _object(module)
+    return Code(module, list(specs), in_registers=False)
 
 
-def runtime_object() -> tuple[list[str], bytes]:
-    """The names of the runtime's functions, and their object file."""
+def runtime_code() -> Code:
+    """The runtime (`native.build_runtime`)."""
     module = _module()
     names = build_runtime(module)
-    return names, _object(module, in_registers=True)
+    return Code(module, names, in_registers=True)
 
 
 def load_object(body: bytes, names: Sequence[str]) -> list[int]:
-    """The addresses of functions of an object file, which stays in memory; 0 for what is not in
-    it."""
+    """The addresses of functions and data of an object file, which stays in memory; 0 for what is
+    not in it."""
     _initialise()
+    for name, address in addresses().items():
+        binding.add_symbol(name, address)
     empty = binding.parse_assembly(f'target triple = "{binding.get_process_triple()}"')
     engine = binding.create_mcjit_compiler(empty, _target_machine())
     engine.add_object_file(binding.ObjectFileRef.from_data(body))
     engine.finalize_object()
     _engines.append(engine)
-    return [engine.get_function_address(name) for name in names]
+    return [engine.get_global_value_address(name) for name in names]
 
 
 def kernel_text(spec: Spec) -> str:

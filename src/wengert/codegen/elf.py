@@ -12,6 +12,7 @@ import ctypes
 import mmap
 import struct
 import sys
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 __all__ = ["Loaded", "load"]
@@ -57,12 +58,16 @@ class _Unknown(Exception):
     """Something that only LLVM can load."""
 
 
-def load(body: bytes) -> Loaded | None:
-    """Load an object file; None if LLVM has to do it."""
+def load(body: bytes, known: Mapping[str, int]) -> Loaded | None:
+    """Load an object file; None if LLVM has to do it.
+
+    `known` holds the addresses of data that it uses; functions that are not in it are the C
+    library's.
+    """
     if not sys.platform.startswith("linux") or sys.maxsize < 2**32:
         return None
     try:
-        return _load(body)
+        return _load(body, known)
     except (_Unknown, OSError, ValueError, struct.error):
         return None
 
@@ -116,7 +121,7 @@ class _Image:
         struct.pack_into(form, self.memory, at, value)
 
 
-def _load(body: bytes) -> Loaded:
+def _load(body: bytes, known: Mapping[str, int]) -> Loaded:
     sections = _sections(body)
     table = next(k for k, s in enumerate(sections) if s.kind == _SYMBOLS)
     count = len(sections[table].body) // _SYMBOL.size
@@ -128,7 +133,9 @@ def _load(body: bytes) -> Loaded:
     for k, (name_at, info, _, section, value, _) in enumerate(symbols):
         name = texts[name_at : texts.index(b"\0", name_at)].decode()
         address: int | None = None
-        if section == _UNDEFINED and name:
+        if section == _UNDEFINED and name in known:
+            address = known[name]
+        elif section == _UNDEFINED and name:
             address = image.base + image.stubs + _STUB * k
             found = _outside(name)
             stub = image.stubs + _STUB * k

@@ -1,8 +1,9 @@
 """Kernels by their structure: from memory, from disk, or from LLVM.
 
-A kernel is compiled once per structure, processor and version of this package. Its object file is
-kept in the user's cache folder (`cache`), so that later processes need no LLVM: they do not even
-import it (`elf`).
+A kernel is compiled once per structure, processor and version of this package: at first quickly,
+so that it can run, and then well, in the background (`background`). The object file of the
+optimised code is kept in the user's cache folder (`cache`), so that later processes need no LLVM:
+they do not even import it (`elf`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from wengert.codegen import cache, elf
+from wengert.codegen import background, cache, elf, state
 from wengert.codegen.kernel import Spec
 from wengert.codegen.pool import ensure_pool
+
+if TYPE_CHECKING:
+    from wengert.codegen.compiler import Code
 
 __all__ = ["Compiled", "absent", "compile_kernels", "runtime_address", "statistics"]
 
@@ -28,8 +32,9 @@ _lock = threading.RLock()
 _loaded: list[Any] = []
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_loaded))
 _addresses: dict[str, int] = {}
-#: Counts since the process began, for reports and tests.
-statistics = {"compiled": 0, "from_disk": 0, "seconds": 0.0, "modules": 0}
+#: Counts since the process began, for reports and tests. `seconds` are those that callers waited;
+#: `improved` counts the modules that were made anew in the background.
+statistics = {"compiled": 0, "from_disk": 0, "seconds": 0.0, "modules": 0, "improved": 0}
 
 
 class Compiled:
@@ -44,7 +49,7 @@ class Compiled:
 
 def _load(body: bytes, names: Sequence[str]) -> list[int]:
     """The addresses of functions of an object file; 0 for what is not in it."""
-    found = elf.load(body)
+    found = elf.load(body, state.addresses())
     if found is not None:
         _loaded.append(found.memory)
         return [found.addresses.get(name, 0) for name in names]
@@ -104,19 +109,49 @@ def _from_disk(keys: Sequence[str]) -> set[str]:
 
 def _compile(specs: dict[str, Spec]) -> None:
     start = time.perf_counter()
-    from wengert.codegen.compiler import kernels_object
+    from wengert.codegen.compiler import kernels_code
 
-    body = kernels_object(specs)
     statistics["modules"] += 1
-    _addresses.update(zip(specs, _load(body, list(specs)), strict=True))
-    name = cache.file_name(" ".join(specs)) + "-object"
-    cache.write(name, body)
-    for key in specs:
-        cache.write(cache.file_name(key), name.encode())
-    if statistics["modules"] % _TRIM_EVERY == 1:
-        cache.trim()
+    number = statistics["modules"]
+
+    def keep(body: bytes) -> None:
+        name = cache.file_name(" ".join(specs)) + "-object"
+        cache.write(name, body)
+        for key in specs:
+            cache.write(cache.file_name(key), name.encode())
+        if number % _TRIM_EVERY == 1:
+            cache.trim()
+
+    _make(kernels_code(specs), keep)
     statistics["compiled"] += len(specs)
     statistics["seconds"] += time.perf_counter() - start
+
+
+def _make(code: Code, keep: Callable[[bytes], None]) -> None:
+    """Find addresses for the functions of some code. `keep` gets its optimised object file."""
+    names = code.names
+    if not background.is_allowed():
+        body = code.optimised()
+        _addresses.update(zip(names, _load(body, names), strict=True))
+        keep(body)
+        return
+    wanted = [*map(code.hop, names), *map(code.word, names)]
+    found = _load(code.first(), wanted)
+    _addresses.update(zip(names, found, strict=False))
+    words = found[len(names) :]
+
+    def improve() -> None:
+        body = code.optimised()
+        addresses = _load(body, names)
+        with _lock:
+            for word, address in zip(words, addresses, strict=True):
+                # Aligned: who jumps at this moment finds one address or the other.
+                ctypes.c_int64.from_address(word).value = address
+            _addresses.update(zip(names, addresses, strict=True))
+            statistics["improved"] += 1
+        keep(body)
+
+    background.submit(improve)
 
 
 def runtime_address(name: str) -> int:
@@ -134,13 +169,13 @@ def _load_runtime() -> None:
     file = cache.file_name("runtime")
     kept = cache.read(file)
     if kept is None:
-        from wengert.codegen.compiler import runtime_object
+        from wengert.codegen.compiler import runtime_code
 
-        names, body = runtime_object()
         statistics["modules"] += 1
-        cache.write(file, " ".join(names).encode() + b"\n" + body)
+        code = runtime_code()
+        _make(code, lambda body: cache.write(file, " ".join(code.names).encode() + b"\n" + body))
     else:
         listed, _, body = kept.partition(b"\n")
         names = listed.decode().split(" ")
-    _addresses.update(zip(names, _load(body, names), strict=True))
+        _addresses.update(zip(names, _load(body, names), strict=True))
     ensure_pool(_addresses.__getitem__)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.codegen.state import STATE
 from wengert.codegen.tables import CLOSED, POOL, POOL_WORDS
 
 __all__ = ["ensure_pool", "worker_count"]
@@ -59,12 +60,8 @@ def ensure_pool(address_of: Any) -> None:
                 break
             _threads.append(thread)
         words[POOL["workers"]] = len(_threads)
-        _pool = (words, libc, address_of("set_pool"))
-        _set(base)
-
-
-def _set(address: int) -> None:
-    ctypes.CFUNCTYPE(None, ctypes.c_int64)(_pool[2])(address)
+        _pool = (words, libc)
+        STATE["wengert_pool"].value = base
 
 
 def _stop() -> None:
@@ -73,8 +70,8 @@ def _stop() -> None:
     with _lock:
         if _pool is None:
             return
-        words, libc, _ = _pool
-        _set(0)
+        words, libc = _pool
+        STATE["wengert_pool"].value = 0
         words[POOL["stop"]] = 1
         base = words.ctypes.data
         libc.sem_post.argtypes = [ctypes.c_void_p]
@@ -92,7 +89,7 @@ def _forget() -> None:
     global _pool, _lock
     _lock = threading.Lock()
     if _pool is not None:
-        _set(0)
+        STATE["wengert_pool"].value = 0
         _threads.clear()
         _pool = None
 

@@ -5,7 +5,7 @@ here do that for operands that need no conversion: they find the type of the res
 what Python recorded before. Whatever they don't recognise they give to a Python function, the
 *miss*, so that the meaning of every operation stands in Python alone (`capture.variable`).
 
-`record_setup(address)` tells them where the words are that `recording_tables` describes.
+The word `wengert_recording` of `state` says where the words are that `recording_tables` describes.
 
 An entry that equals the one at its place in `tape.expected` is not made anew but shared. Facts
 about CPython's objects: see `pycall`; besides, the value of a float stands at byte 16, the address
@@ -30,16 +30,10 @@ _ITEMS = 3  # of a tuple; of a list: the address of its items
 
 def build_recording(module: ir.Module) -> list[str]:
     """Add the functions to a module; return the names of those that Python needs."""
-    place = ir.GlobalVariable(module, I64, "recording_setup")
-    place.linkage = "internal"
-    place.initializer = ir.Constant(I64, 0)
-    setup = ir.Function(module, ir.FunctionType(I64, [I64]), "record_setup")
-    b = ir.IRBuilder(setup.append_basic_block())
-    b.store(setup.args[0], place)
-    b.ret(constant(0))
+    place = ir.GlobalVariable(module, I64, "wengert_recording")
     shared = _Shared(module, place)
     binary = [shared.binary(name) for name in BINARY]
-    return ["record_setup", *binary, shared.negative(), shared.ufunc()]
+    return [*binary, shared.negative(), shared.ufunc()]
 
 
 class _Code(Words):

@@ -43,18 +43,12 @@ def _call(b: ir.IRBuilder, pool: Any, which: int, address: Any) -> Any:
 
 
 def build_threads(module: ir.Module) -> list[str]:
-    """Add `set_pool(i64)`, `pool_worker(i64)` and `run_chunks` to a module."""
-    state = ir.GlobalVariable(module, I64, "pool_state")
-    state.initializer = _c(0)
-    state.linkage = "internal"
-    setter = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64]), "set_pool")
-    b = ir.IRBuilder(setter.append_basic_block())
-    b.store(setter.args[0], state)
-    b.ret_void()
+    """Add `pool_worker(i64)` and `run_chunks` to a module."""
+    state = ir.GlobalVariable(module, I64, "wengert_pool")
     take = _build_take_chunks(module)
     _build_worker(module, take)
     _build_run_chunks(module, state, take)
-    return ["set_pool", "pool_worker"]
+    return ["pool_worker"]
 
 
 def _build_take_chunks(module: ir.Module) -> Any:

@@ -86,6 +86,7 @@ class _Native:
     def __init__(self) -> None:
         from wengert.codegen.engine import runtime_address
         from wengert.codegen.recording_tables import BINARY, NEGATIVE, ROW, ROWS, SETUP
+        from wengert.codegen.state import STATE
         from wengert.plan.site import numpy_function, python_function
 
         self.table = np.zeros((ROWS, len(ROW)), np.int64)
@@ -114,7 +115,7 @@ class _Native:
             else:
                 words[place] = python_function(name)
         self.words = words
-        ctypes.CFUNCTYPE(None, ctypes.c_int64)(runtime_address("record_setup"))(words.ctypes.data)
+        STATE["wengert_recording"].value = words.ctypes.data
         numbers = _word(id(Variable) + 8 * _AS_NUMBER)
         for name, place in {**BINARY, "negative": NEGATIVE}.items():
             slot = ctypes.c_int64.from_address(numbers + 8 * place)
