@@ -17,7 +17,8 @@ from wengert.batching.sized import PROBES
 from wengert.codegen.engine import compile_kernels, runtime_address
 from wengert.graph import Graph
 from wengert.plan.executable import run_steps
-from wengert.plan.plan import NativeStep, Plan, make_plan
+from wengert.plan.plan import Plan, make_plan
+from wengert.plan.steps import NativeStep
 from wengert.plan.storage import ALIGNMENT, Lifetime, layout
 
 __all__ = ["SizedPlan", "sized_plan"]

@@ -13,10 +13,11 @@ from typing import Any
 
 from llvmlite import binding, ir
 
-from wengert.codegen.kernel import CallSpec, Spec, WalkSpec
+from wengert.codegen.kernel import CallSpec, ProductSpec, Spec, WalkSpec
 from wengert.codegen.loops import build_kernel
 from wengert.codegen.native import build_runtime
 from wengert.codegen.numbers import build_call
+from wengert.codegen.product import build_product
 from wengert.codegen.state import addresses
 from wengert.codegen.walk import build_walk
 
@@ -81,6 +82,8 @@ def build_function(module: ir.Module, spec: Spec, name: str, width: int) -> None
         build_call(module, spec, name)
     elif isinstance(spec, WalkSpec):
         build_walk(module, spec, name, width)
+    elif isinstance(spec, ProductSpec):
+        build_product(module, spec, name, width)
     else:
         build_kernel(module, spec, name, width)
 

@@ -17,7 +17,17 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CallSpec", "Instruction", "KernelSpec", "Load", "Spec", "Store", "WalkSpec", "is_cheap"]
+__all__ = [
+    "CallSpec",
+    "Instruction",
+    "KernelSpec",
+    "Load",
+    "ProductSpec",
+    "Spec",
+    "Store",
+    "WalkSpec",
+    "is_cheap",
+]
 
 Bits = tuple[bool, ...]
 
@@ -201,4 +211,15 @@ class CallSpec:
         return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
 
 
-Spec = KernelSpec | WalkSpec | CallSpec
+@dataclass(frozen=True)
+class ProductSpec:
+    """The structure of a matrix product (`product`): the dtype of all its arrays."""
+
+    dtype: np.dtype[Any]
+
+    def key(self) -> str:
+        """A name that is the same in every process, from the whole structure."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
+
+
+Spec = KernelSpec | WalkSpec | CallSpec | ProductSpec

@@ -16,8 +16,11 @@ __all__ = [
     "NUMBERS",
     "OBJECT",
     "OUT",
+    "PANEL_BYTES",
+    "PANEL_ROWS",
     "POOL",
     "POOL_WORDS",
+    "PRODUCT",
     "SITE",
     "SOURCES",
     "numbered",
@@ -81,6 +84,19 @@ API = numbered(
     "PyDict_Size",
     "PyDataMem_SetHandler",
 )
+
+#: The arguments of a product C = D + alpha A B of m by k and k by n elements (`product`): slots, -1
+#: for no D and for an alpha of one; strides of rows and columns (C and D have their columns side by
+#: side); how many products, and how far apart; where the first begins. All in elements. `panel` is
+#: memory for `PANEL_BYTES` bytes.
+PRODUCT = numbered(
+    *("a", "b", "c", "d", "alpha", "negate", "panel", "m", "n", "k"),
+    *("a_row", "a_col", "b_row", "b_col", "c_row", "d_row", "repeats"),
+    *("a_step", "b_step", "c_step", "d_step", "a_at", "b_at", "c_at", "d_at"),
+)
+#: Rows of a panel, and the most bytes that it takes: two vectors of each row.
+PANEL_ROWS = 128
+PANEL_BYTES = PANEL_ROWS * 128
 
 #: Where an address in the table of an inner plan comes from: `number` bytes into the frame, the
 #: number itself, or slot `number` of the plan around it.

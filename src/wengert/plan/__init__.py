@@ -2,8 +2,9 @@
 
 from wengert.plan.executable import Executable, ready_array
 from wengert.plan.native import NativeCallable, enter_directly
-from wengert.plan.plan import NativeStep, NumpyStep, Plan, link, make_plan, unlinked_plan
+from wengert.plan.plan import Plan, link, make_plan, unlinked_plan
 from wengert.plan.site import Site
+from wengert.plan.steps import NativeStep, NumpyStep
 
 __all__ = [
     "Executable",

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from wengert.codegen.kernel import KernelSpec
-from wengert.plan.plan import NativeStep, Plan
+from wengert.plan.plan import Plan
+from wengert.plan.steps import NativeStep
 
 __all__ = ["reusable"]
 

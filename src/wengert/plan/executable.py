@@ -12,7 +12,8 @@ import numpy as np
 from wengert.codegen.engine import runtime_address
 from wengert.errors import BoundsError
 from wengert.plan.memory import empty, handler_for
-from wengert.plan.plan import NumpyStep, Plan
+from wengert.plan.plan import Plan
+from wengert.plan.steps import NumpyStep
 from wengert.plan.storage import ALIGNMENT
 from wengert.run import run
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from wengert.codegen.kernel import CallSpec, KernelSpec
-from wengert.plan.plan import NativeStep, Plan
+from wengert.plan.plan import Plan
+from wengert.plan.steps import NativeStep
 
 __all__ = ["call_of_numbers"]
 

@@ -13,25 +13,24 @@ from typing import Any
 import numpy as np
 
 from wengert.codegen.engine import compile_kernels, runtime_address
-from wengert.codegen.kernel import KernelSpec, WalkSpec
+from wengert.codegen.kernel import Spec
 from wengert.codegen.pool import worker_count
 from wengert.codegen.rows import temporaries
 from wengert.codegen.supported import supports
 from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.plan.blas import blas_threads
 from wengert.plan.chunks import split
-from wengert.plan.control import CONTROL, ControlStep, lower_control
+from wengert.plan.control import CONTROL, lower_control
 from wengert.plan.fusion import REDUCTIONS, Group, fuse
 from wengert.plan.indices import given, index_args, indices_of
 from wengert.plan.interpreted import numpy_function, reshaped
 from wengert.plan.lowering import LoweredGroup, lower
 from wengert.plan.moves import TARGET, Walk, safe_walks, whole_copy
-from wengert.plan.products import as_product, product_blocks
+from wengert.plan.products import as_product, product_step
+from wengert.plan.steps import NativeStep, NumpyStep
 from wengert.plan.storage import Lifetime, layout
 
 __all__ = [
-    "NativeStep",
-    "NumpyStep",
     "Plan",
     "Planner",
     "fusible",
@@ -39,44 +38,6 @@ __all__ = [
     "make_plan",
     "unlinked_plan",
 ]
-
-
-@dataclass
-class NativeStep:
-    """One call of a kernel, or several in parallel.
-
-    blocks : the arguments of each chunk
-    work : element operations beyond those of moving the operands, roughly
-    reads, writes : slots; `what` is for reports
-    control : what a step that runs other plans is given
-    """
-
-    blocks: list[list[int]]
-    reads: list[int]
-    writes: list[int]
-    what: str
-    entries: list[int]
-    spec: KernelSpec | WalkSpec | None = None
-    work: int = 0
-    runtime: str = ""
-    origin: str = "runtime"
-    control: ControlStep | None = None
-
-    def multiplies(self) -> bool:
-        """Whether it calls BLAS."""
-        inner = [] if self.control is None else [s for p in self.control.inner for s in p.steps]
-        return self.runtime.startswith("gemm") or any(s.multiplies() for s in inner)
-
-
-@dataclass
-class NumpyStep:
-    """One operator computed by NumPy: `function(*operands)` is copied into the result's slot."""
-
-    function: Any
-    reads: list[int]
-    writes: list[int]
-    what: str
-    entries: list[int]
 
 
 @dataclass
@@ -112,7 +73,7 @@ class Plan:
     slot_bytes: list[int] = field(default_factory=list)
 
     @property
-    def specs(self) -> list[KernelSpec | WalkSpec]:
+    def specs(self) -> list[Spec]:
         """The kernels of the native steps, in order."""
         native = [s for s in self.steps if isinstance(s, NativeStep)]
         return [s.spec for s in native if s.spec is not None]
@@ -274,18 +235,14 @@ class Planner:
             shapes = [self.graph.entries[k][3].shape for k in operands]
             product = as_product(dict(params)["spec"], *shapes)
             if product is not None:
-                slots = (reads[product.first], reads[product.second], write)
-                width = 8 * type_.dtype.itemsize
                 self.steps.append(
-                    NativeStep(
-                        product_blocks(product, type_.dtype, slots, _product_threads()),
-                        reads,
-                        [write],
-                        f"product {product.m}x{product.k}x{product.n}"
-                        + (f" ({product.repeats} times)" if product.repeats > 1 else ""),
-                        [i],
-                        runtime=f"gemm_f{width}",
-                        work=2 * product.m * product.n * product.k * product.repeats // 16,
+                    product_step(
+                        product,
+                        type_.dtype,
+                        (reads[product.first], reads[product.second], write),
+                        i,
+                        _product_threads(),
+                        lambda n: self._new_slot(None, n),
                     )
                 )
                 return
@@ -380,7 +337,7 @@ class Planner:
         products = [
             k
             for k, step in enumerate(self.steps)
-            if isinstance(step, NativeStep) and step.multiplies()
+            if isinstance(step, NativeStep) and step.calls_blas()
         ]
         found = blas_threads() if products else None
         if found is None or found[1] == 1:

@@ -1,18 +1,24 @@
-"""Contractions as BLAS calls: when the operands lie in memory as a matrix product needs them."""
+"""Contractions as matrix products, when the operands lie in memory as one needs them: by kernels of
+our own (`codegen.product`), or by BLAS.
+"""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from wengert.codegen.kernel import ProductSpec
+from wengert.codegen.tables import PANEL_BYTES, PRODUCT
 from wengert.plan.blas import gemm_address
+from wengert.plan.steps import NativeStep
 
 __all__ = [
     "Product",
     "as_product",
-    "product_blocks",
+    "product_step",
 ]
 
 
@@ -73,25 +79,78 @@ def _size(letters: str, size: dict[str, int]) -> int:
 #: Floating-point operations of a chunk of a product that is worth a thread.
 _LEAST_FLOPS = 2_000_000
 
+#: Where the kernels of `codegen.product` are at least as fast as OpenBLAS's on one thread: results
+#: with fewer rows or columns are left to BLAS (which sums along vectors, or keeps what it has
+#: turned), and so are large products, for which it copies both operands.
+_LEAST_ROWS, _LEAST_COLUMNS = 4, 8
+_LEAST_ROWS_TURNED = 32
+_MOST_OWN = 1 << 28
 
-def product_blocks(
-    product: Product, dtype: np.dtype[Any], slots: tuple[int, int, int], threads: int
-) -> list[list[int]]:
-    """The arguments of `gemm_f32` or `gemm_f64` (see `codegen.native`), one block per chunk.
+
+def _is_ours(product: Product) -> bool:
+    p = product
+    rows = _LEAST_ROWS_TURNED if p.transposed[1] else _LEAST_ROWS
+    return p.m >= rows and p.n >= _LEAST_COLUMNS and 2 * p.m * p.n * p.k <= _MOST_OWN
+
+
+def product_step(
+    product: Product,
+    dtype: np.dtype[Any],
+    slots: tuple[int, int, int],
+    entry: int,
+    threads: int,
+    new_slot: Callable[[int], int],
+) -> NativeStep:
+    """The step of a product of the first two slots into the third; `new_slot(bytes)` makes one.
 
     A large product is cut along the longer axis of its result. Each chunk runs on one thread:
     BLAS's own threads would wait for ours, and ours for them.
     """
     p = product
     flops = 2 * p.m * p.n * p.k * p.repeats
+    what = f"product {p.m}x{p.k}x{p.n}" + (f" ({p.repeats} times)" if p.repeats > 1 else "")
+    step = NativeStep([], list(slots[:2]), [slots[2]], what, [entry], work=flops // 16)
+    if _is_ours(p):
+        step.spec = ProductSpec(dtype)
+    else:
+        step.runtime = f"gemm_f{8 * dtype.itemsize}"
     chunks = max(1, min(threads, flops // _LEAST_FLOPS, max(p.m, p.n) // 16))
     along_rows = p.m >= p.n
     length = p.m if along_rows else p.n
     bounds = [length * c // chunks // 8 * 8 for c in range(chunks)] + [length]
-    return [
-        _product_args(p, dtype, slots, begin, end, along_rows)
-        for begin, end in itertools.pairwise(bounds)
-    ]
+    for begin, end in itertools.pairwise(bounds):
+        if step.spec is None:
+            args = _product_args(p, dtype, slots, begin, end, along_rows)
+        else:
+            panel = new_slot(PANEL_BYTES)
+            step.writes.append(panel)
+            args = _own_args(p, slots, panel, begin, end, along_rows)
+        step.blocks.append(args)
+    return step
+
+
+def _own_args(
+    product: Product,
+    slots: tuple[int, int, int],
+    panel: int,
+    begin: int,
+    end: int,
+    along_rows: bool,
+) -> list[int]:
+    p = product
+    ta, tb = p.transposed
+    a_row, a_col = (1, p.m) if ta else (p.k, 1)
+    b_row, b_col = (1, p.k) if tb else (p.n, 1)
+    values = dict.fromkeys(PRODUCT, 0)
+    values |= {"a": slots[0], "b": slots[1], "c": slots[2], "d": -1, "alpha": -1, "panel": panel}
+    values |= {"m": p.m, "n": p.n, "k": p.k, "repeats": p.repeats, "c_row": p.n}
+    values |= {"a_row": a_row, "a_col": a_col, "b_row": b_row, "b_col": b_col}
+    values |= {"a_step": p.m * p.k, "b_step": p.k * p.n, "c_step": p.m * p.n}
+    if along_rows:
+        values |= {"m": end - begin, "a_at": begin * a_row, "c_at": begin * p.n}
+    else:
+        values |= {"n": end - begin, "b_at": begin * b_col, "c_at": begin}
+    return list(values.values())
 
 
 def _product_args(

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from wengert.codegen.kernel import ProductSpec
 from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.optimise.cost import Cost, entry_cost
-from wengert.plan.plan import NativeStep, NumpyStep, Plan
+from wengert.plan.plan import Plan
+from wengert.plan.steps import NativeStep, NumpyStep
 from wengert.plan.storage import Lifetime, layout
 
 __all__ = ["Memory", "StepReport", "memory_of", "step_reports"]
@@ -20,7 +22,7 @@ __all__ = ["Memory", "StepReport", "memory_of", "step_reports"]
 class StepReport(NamedTuple):
     """One step of a plan.
 
-    kind : "kernel" (a fused loop nest), "product" (BLAS), "control" (a loop or branch), "runtime"
+    kind : "kernel" (a fused loop nest), "product", "control" (a loop or branch), "runtime"
         or "NumPy"
     what : in words
     entries : the entries of the optimised graph that it computes
@@ -104,7 +106,7 @@ def _kind(step: NativeStep | NumpyStep) -> str:
     if isinstance(step, NumpyStep):
         return "NumPy"
     if step.spec is not None:
-        return "kernel"
+        return "product" if isinstance(step.spec, ProductSpec) else "kernel"
     if step.control is not None:
         return "control"
     return "product" if step.runtime.startswith("gemm") else "runtime"
