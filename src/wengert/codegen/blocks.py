@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+
+from wengert.codegen import ir
 
 __all__ = ["F64", "I8", "I32", "I64", "Loop", "i64", "loop", "memory_type", "splat"]
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
+from wengert.codegen import ir
 from wengert.codegen.blocks import I32, I64, i64, loop
 
 __all__ = ["build_bounds"]

@@ -11,8 +11,9 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import binding
 
+from wengert.codegen import ir
 from wengert.codegen.kernel import CallSpec, ProductSpec, Spec, WalkSpec
 from wengert.codegen.loops import build_kernel
 from wengert.codegen.native import build_runtime

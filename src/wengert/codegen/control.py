@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
+from wengert.codegen import ir
 from wengert.codegen.blocks import I8, I64, i64, loop
 from wengert.codegen.tables import CARRY, SOURCES
 
@@ -194,9 +193,7 @@ def _build_cond(module: ir.Module) -> None:
     b = f.b
     frame = f.word(f.slots, f.word(f.args, 0))
     predicate = b.load(b.inttoptr(f.word(f.slots, f.word(f.args, 1)), I8.as_pointer()))
-    chosen = b.select(
-        b.icmp_signed("!=", predicate, ir.Constant(I8, 0)), i64(2), i64(6), name="chosen"
-    )
+    chosen = b.select(b.icmp_signed("!=", predicate, ir.Constant(I8, 0)), i64(2), i64(6))
     steps, count, rows, address = (f.word(f.args, b.add(chosen, i64(k))) for k in range(4))
     table = f.pointer(frame)
     f.fill(table, frame, rows, f.pointer(address))

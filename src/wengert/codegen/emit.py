@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
 import wengert.codegen.math_basic
 import wengert.codegen.math_bits
@@ -21,6 +20,7 @@ import wengert.codegen.math_inverse
 import wengert.codegen.math_log
 import wengert.codegen.math_power
 import wengert.codegen.math_trig  # noqa: F401
+from wengert.codegen import ir
 from wengert.codegen.math_table import EMITTERS
 from wengert.codegen.vector import Kind, Lanes
 

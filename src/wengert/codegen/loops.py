@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
+from wengert.codegen import ir
 from wengert.codegen.blocks import F64, I32, I64, i64, loop, memory_type, splat
 from wengert.codegen.emit import emit
 from wengert.codegen.kernel import KernelSpec, Store, is_cheap
 from wengert.codegen.rows import store_phase, temporaries
-from wengert.codegen.vector import Kind
+from wengert.codegen.vector import Kind, intrinsic
 
 __all__ = ["BLOCK", "build_kernel"]
 
@@ -225,7 +225,9 @@ class _Builder:
         return b.select(finite, corrected, total)
 
     def _abs(self, x: Any) -> Any:
-        return self.b.call(self.b.module.declare_intrinsic("llvm.fabs", [x.type]), [x])
+        lanes = getattr(x.type, "count", 1)
+        double = Kind(np.dtype(np.float64), lanes)
+        return self.b.call(intrinsic(self.b.module, "fabs", double, 1), [x])
 
     def _instruction(self, number: int) -> Any:
         return self.spec.body[number - len(self.loads)]

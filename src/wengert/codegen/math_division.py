@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 
-from llvmlite import ir
-
+from wengert.codegen import ir
 from wengert.codegen.math_flow import if_any, repeat_while
 from wengert.codegen.math_table import emits
 from wengert.codegen.vector import Lanes, fma, where
@@ -134,7 +133,7 @@ def _trailing_zeros(a: Lanes) -> Lanes:
     function = module.globals.get(name) or ir.Function(
         module, ir.FunctionType(kind.type, [kind.type, ir.IntType(1)]), name
     )
-    return Lanes(builder, builder.call(function, [a.value, ir.IntType(1)(0)]), kind)
+    return Lanes(builder, builder.call(function, [a.value, ir.Constant(ir.IntType(1), 0)]), kind)
 
 
 @emits("gcd")

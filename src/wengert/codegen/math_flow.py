@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from llvmlite import ir
-
+from wengert.codegen import ir
 from wengert.codegen.vector import Kind, Lanes
 
 __all__ = ["any_of", "if_any", "outlined", "repeat_while"]
@@ -62,7 +61,7 @@ def outlined(
         function.attributes.add("noinline")
         inner = ir.IRBuilder(function.append_basic_block("entry"))
         given = [Lanes(inner, a, x.kind) for a, x in zip(function.args, operands, strict=True)]
-        answer = ir.Constant(struct, ir.Undefined)
+        answer: ir.Value = ir.Constant(struct, ir.Undefined)
         for i, part in enumerate(body(given)):
             answer = inner.insert_value(answer, part.value, i)
         inner.ret(answer)

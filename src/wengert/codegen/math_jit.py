@@ -11,8 +11,8 @@ from typing import Any
 
 import llvmlite.binding as llvm
 import numpy as np
-from llvmlite import ir
 
+from wengert.codegen import ir
 from wengert.codegen.emit import emit
 from wengert.codegen.vector import Kind
 
@@ -57,7 +57,7 @@ def build(
     The size must be a multiple of the lanes.
     """
     dtypes = [np.dtype(d) for d in operands]
-    module = ir.Module(name=op_name)
+    module = ir.Module()
     type_ = ir.FunctionType(ir.VoidType(), [_POINTER] * (len(dtypes) + 1) + [_SIZE])
     function = ir.Function(module, type_, "kernel")
     *inputs, output, size = function.args

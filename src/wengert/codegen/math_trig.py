@@ -10,10 +10,11 @@ functions", 1983); it is called only where some lane needs it.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
+from wengert.codegen import ir
 from wengert.codegen.math_coefficients import TWO_OVER_PI
 from wengert.codegen.math_flow import if_any, outlined, repeat_while
 from wengert.codegen.math_pairs import fast_two_sum, two_product, two_sum
@@ -110,7 +111,7 @@ def _table(module: ir.Module) -> ir.GlobalVariable:
     return found
 
 
-def _payne_hanek(module: ir.Module) -> ir.Function:
+def _payne_hanek(module: ir.Module) -> Any:
     """`{double r, double error, i64 n} (double x)` for x from 2**-8 up, in the module."""
     name = "wengert.reduce_far"
     found = module.globals.get(name)
@@ -134,7 +135,7 @@ def _payne_hanek(module: ir.Module) -> ir.Function:
     unit = 2.0**-62
     product = turns.times(x.full(half_pi * unit), x.full(half_pi_low * unit))
     r, error = fast_two_sum(*product)
-    answer = ir.Constant(result, ir.Undefined)
+    answer: ir.Value = ir.Constant(result, ir.Undefined)
     for i, part in enumerate((r, error, n)):
         answer = b.insert_value(answer, part.value, i)
     b.ret(answer)
@@ -164,8 +165,8 @@ def _turned(x: Lanes) -> tuple[Lanes, Lanes]:
     window = [b.call(funnel, [words[i], words[i + 1], shift.value]) for i in range(3)]
     wide_m = b.zext(m.value, _WIDE)
     lowest, middle = (b.mul(wide_m, b.zext(w, _WIDE)) for w in (window[2], window[1]))
-    middle = b.add(middle, b.lshr(lowest, _WIDE(64)))
-    carry = Lanes(b, b.trunc(b.lshr(middle, _WIDE(64)), _LONG), bits.kind)
+    middle = b.add(middle, b.lshr(lowest, ir.Constant(_WIDE, 64)))
+    carry = Lanes(b, b.trunc(b.lshr(middle, ir.Constant(_WIDE, 64)), _LONG), bits.kind)
     high = m * Lanes(b, window[0], bits.kind) + carry
     return high, Lanes(b, b.trunc(middle, _LONG), bits.kind)
 

@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
+from wengert.codegen import ir
 from wengert.codegen.blocks import I32, I64, i64, loop
 from wengert.codegen.tables import LEAST_KEPT, MEMORY, MEMORY_PLACES, MOST_KEPT
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
+from wengert.codegen import ir
 from wengert.codegen.bounds import build_bounds
 from wengert.codegen.control import build_control
 from wengert.codegen.memory import build_memory

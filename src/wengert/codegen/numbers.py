@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
+from wengert.codegen import ir
 from wengert.codegen.blocks import F64, I64, i64
 from wengert.codegen.emit import emit
 from wengert.codegen.kernel import CallSpec

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import binding
 
+from wengert.codegen import ir
 from wengert.errors import ArgumentError
 
 __all__ = ["Target", "target_for"]

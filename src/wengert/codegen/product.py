@@ -19,8 +19,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
+from wengert.codegen import ir
 from wengert.codegen.blocks import I32, I64, i64, loop, memory_type, splat
 from wengert.codegen.kernel import ProductSpec
 from wengert.codegen.tables import PANEL_ROWS, PRODUCT

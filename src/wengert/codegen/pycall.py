@@ -22,8 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from llvmlite import ir
-
+from wengert.codegen import ir
 from wengert.codegen.tables import API, DESCRIPTOR, NODE, OBJECT, OUT, SITE
 
 __all__ = ["Words", "build_entry", "constant"]

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
+from wengert.codegen import ir
 from wengert.codegen.pycall import I32, I64, Words, constant
 from wengert.codegen.recording_tables import BINARY, ROW, SETUP, SPREAD, TAPE, VARIABLE
 

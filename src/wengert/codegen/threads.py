@@ -14,8 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
-
+from wengert.codegen import ir
 from wengert.codegen.tables import CLOSED, POOL
 
 __all__ = ["build_threads"]

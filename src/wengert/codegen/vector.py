@@ -1,6 +1,6 @@
 """Values in registers: scalars or explicit vectors, with the operations that vector math needs.
 
-`Kind` says what a register holds. `Lanes` wraps an `llvmlite` value and its builder, so that
+`Kind` says what a register holds. `Lanes` wraps a value of `ir` and its builder, so that
 emitters read as the mathematics they are: `r = fma(n, -LN2, x)`. No operation carries a fast-math
 flag, and nothing is contracted to a fused multiply-add except where `fma` says so. On a processor
 without that instruction (x86 before 2013) `fma` is a call of the C library: right, but slow.
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+
+from wengert.codegen import ir
 
 __all__ = [
     "Kind",
@@ -28,17 +29,6 @@ _FLOATS = {2: ir.HalfType(), 4: ir.FloatType(), 8: ir.DoubleType()}
 #: Bits of the exponent field, and of the fraction, by the size of the float in bytes.
 _FRACTION = {2: 10, 4: 23, 8: 52}
 Number = bool | int | float
-
-
-class _Splat(ir.Constant):  # type: ignore[misc]  # llvmlite has no types
-    """One constant in every lane, which LLVM reads faster than a list of the lanes."""
-
-    def __init__(self, type_: ir.VectorType, one: ir.Constant) -> None:
-        super().__init__(type_, None)
-        self.one = one
-
-    def _get_reference(self) -> str:
-        return f"splat ({self.one.type} {self.one.get_reference()})"
 
 
 @dataclass(frozen=True)
@@ -127,7 +117,7 @@ class Kind:
         """The bits of a float of this kind, as an integer."""
         return int(self.dtype.type(number).view(f"i{self.dtype.itemsize}"))
 
-    def constant(self, value: Number) -> ir.Constant:
+    def constant(self, value: Number) -> ir.Value:
         """A number in every lane."""
         if self.is_float:
             with np.errstate(over="ignore"):
@@ -136,7 +126,7 @@ class Kind:
             one = ir.Constant(self.element, int(value))
         if self.lanes == 1:
             return one
-        return _Splat(self.type, one)
+        return ir.splat(self.type, one)
 
 
 class Lanes:

@@ -11,8 +11,8 @@ import math
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 
+from wengert.codegen import ir
 from wengert.codegen.compiler import build_function
 from wengert.codegen.objects import Target
 from wengert.codegen.rows import temporaries
