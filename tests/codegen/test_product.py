@@ -27,7 +27,8 @@ SIZES = [
 def kernel(dtype, width):
     module = compiler._module()
     compiler.build_function(module, ProductSpec(np.dtype(dtype)), "product", width)
-    (address,) = compiler.load_object(compiler._object(module), ["product"])
+    code = compiler.Code(module, ["product"], in_registers=False)
+    (address,) = compiler.load_object(code.optimised(), ["product"])
     return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(address)
 
 
