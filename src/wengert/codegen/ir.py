@@ -166,7 +166,7 @@ class Function(Value):
         self.blocks.append(block)
         return block
 
-    def __str__(self) -> str:
+    def definition(self) -> str:
         kind = self.function_type
         if not self.blocks:
             return f"declare {kind.return_type} {self.text}({', '.join(map(str, kind.args))})"
@@ -194,7 +194,7 @@ class GlobalVariable(Value):
         self.align = 0
         module.globals[name] = self
 
-    def __str__(self) -> str:
+    def definition(self) -> str:
         linkage = self.linkage or ("external" if self.initializer is None else "")
         kind = "constant" if self.global_constant else "global"
         value = "" if self.initializer is None else self.initializer.text
@@ -213,7 +213,7 @@ class Module:
     def __str__(self) -> str:
         head = [f'target triple = "{self.triple}"'] if self.triple else []
         head += [f'target datalayout = "{self.data_layout}"'] if self.data_layout else []
-        return "\n".join([*head, *map(str, self.globals.values()), *_WEIGHTS, ""])
+        return "\n".join([*head, *[g.definition() for g in self.globals.values()], *_WEIGHTS, ""])
 
 
 #: How often a branch is taken, for `if_then`.
