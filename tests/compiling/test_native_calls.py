@@ -93,3 +93,77 @@ def test_a_new_size_needs_no_kernel(rng):
         np.testing.assert_allclose(found[0], wanted[0], rtol=1e-12)
         np.testing.assert_allclose(found[1], wanted[1], rtol=1e-10)
     assert (statistics["compiled"], statistics["from_disk"]) == before
+
+
+def counting(f, **options):
+    """A compiled function, and how often a call of it took the Python way."""
+    compiled = wg.compile(f, **options)
+    slow = []
+    way = compiled._slow_call
+    compiled._site = type(compiled._site)("counted", lambda *a, **k: slow.append(1) or way(*a, **k))
+    native.enter_directly(compiled, compiled._site.address)
+    return compiled, slow
+
+
+def test_calls_by_name_are_native_from_the_second_on(rng):
+    f, slow = counting(lambda x, *, scale, shift=0.0: x["a"] * scale - shift)
+    x = {"a": rng.normal(size=5)}
+    for _ in range(3):
+        np.testing.assert_array_equal(f(x, scale=2.0, shift=1.0), x["a"] * 2.0 - 1.0)
+    assert len(slow) == 1
+    for _ in range(3):  # another order is another call
+        np.testing.assert_array_equal(f(x, shift=2.0, scale=1.0), x["a"] - 2.0)
+        np.testing.assert_array_equal(f(x, scale=3.0), x["a"] * 3.0)
+        np.testing.assert_array_equal(f(x=x, scale=3.0), x["a"] * 3.0)
+        np.testing.assert_array_equal(f(scale=3.0, x=x), x["a"] * 3.0)
+    assert len(slow) == 5
+    with pytest.raises(TypeError):
+        f(x, scale=1.0, size=2.0)
+    with pytest.raises(TypeError):
+        f(x, 1.0)
+
+
+def test_names_that_another_string_spells_take_the_python_way(rng):
+    f, slow = counting(lambda x, y: x - y)
+    for _ in range(3):
+        name = "".join(["y"] * 1)
+        other = ("y" + "z" * len(name))[:1]
+        assert f(3.0, **{other: 1.0}) == 2.0
+    assert f(3.0, y=1.0) == 2.0
+    assert len(slow) >= 1
+
+
+def test_donating_calls_are_native_from_the_second_on(rng):
+    f, slow = counting(lambda p, x: ({k: v - x for k, v in p.items()}, np.sum(x)), donate=0)
+    x = rng.normal(size=3)
+    p = {"w": rng.normal(size=(4, 3)), "b": rng.normal(size=(5, 3))}
+    wanted = {k: v - 5 * x for k, v in p.items()}
+    kept = dict(p)
+    before = {k: sys.getrefcount(v) for k, v in kept.items()}
+    for _ in range(5):
+        p, _ = f(p, x)
+        assert all(p[k] is kept[k] for k in kept)
+    assert len(slow) == 1
+    for k, v in wanted.items():
+        np.testing.assert_allclose(p[k], v)
+    assert {k: sys.getrefcount(v) for k, v in kept.items()} == before
+
+
+def test_what_may_not_be_overwritten_is_not_in_native_calls(rng):
+    def f(x, y):
+        return x * 2.0, y * 3.0
+
+    compiled, slow = counting(f, donate=(0, 1))
+    for _ in range(3):
+        compiled(rng.normal(size=6), rng.normal(size=6))
+    assert len(slow) == 1
+    x, base = rng.normal(size=6), rng.normal(size=9)
+    frozen = rng.normal(size=6)
+    frozen.flags.writeable = False
+    for a, b in [(x, x), (base[:6], base[3:]), (base[3:], base[:6]), (x, frozen), (frozen, x)]:
+        wanted = [np.copy(v) for v in f(a, b)]
+        for found, expected in zip(compiled(a, b), wanted, strict=True):
+            np.testing.assert_allclose(found, expected)
+    assert len(slow) == 6
+    compiled(base[:3].repeat(2), base[3:])  # side by side is no overlap
+    assert len(slow) == 6

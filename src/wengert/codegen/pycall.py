@@ -7,8 +7,9 @@ the address of a *site*; a site begins a list of *descriptors*, one per signatur
 1. walks the descriptor's nodes: each fetches an object (an argument, or an item of a list, tuple or
    dict fetched before) and checks it (type, dtype, shape, contiguity, or length);
 2. on any mismatch tries the next descriptor, and at last calls the fallback, a Python function;
-3. takes the arena, allocates the output arrays, runs the steps (without the GIL where they are
-   long, holding references to the inputs), and builds the tree of results.
+3. takes the arena, allocates the output arrays, or takes those of donated arguments, runs the steps
+   (without the GIL where they are long, holding references to the inputs), and builds the tree of
+   results.
 
 Facts about objects (CPython 3.11 to 3.13 without free threading; NumPy 2's `PyArrayObject`): the
 type stands at byte 8, the value of a float or NumPy scalar and the data pointer of an array at 16,
@@ -31,6 +32,9 @@ __all__ = ["Words", "build_entry", "constant"]
 I64 = ir.IntType(64)
 I32 = ir.IntType(32)
 CONTIGUOUS_AND_ALIGNED = 0x101
+WRITEABLE = 0x400
+#: The kind of an output (`tables.OUT`) that is an argument's array.
+REUSED = 4
 
 
 def constant(value: int) -> Any:
@@ -133,15 +137,17 @@ def _build_enter(module: ir.Module) -> Any:
     fallback = function.append_basic_block("fallback")
     start = function.append_basic_block("start")
     current = w.variable(w.load(site, SITE["first"]))
-    b.cbranch(w.same(names, constant(0)), start, fallback)
+    b.branch(start)
     following = function.append_basic_block("following")
     b.position_at_end(start)
     descriptor = b.load(current)
     w.unless(b.icmp_unsigned("!=", descriptor, constant(0)), fallback)
     w.unless(w.same(w.load(descriptor, DESCRIPTOR["argument_count"]), count), following)
+    _check_names(w, names, w.load(descriptor, DESCRIPTOR["keywords"]), following)
     _call_of_numbers(w, descriptor, args, following)
     objects = w.scratch(w.load(descriptor, DESCRIPTOR["node_count"]))
     _check_nodes(w, descriptor, args, objects, following)
+    _check_reused(w, descriptor, objects, following)
     _run(w, descriptor, objects, following)
     b.position_at_end(following)
     b.store(w.load(b.load(current), DESCRIPTOR["next"]), current)
@@ -149,6 +155,21 @@ def _build_enter(module: ir.Module) -> Any:
     b.position_at_end(fallback)
     b.ret(w.py("PyObject_Vectorcall", w.load(site, SITE["fallback"]), args, count, names))
     return function
+
+
+def _check_names(w: Words, names: Any, keywords: Any, mismatch: Any) -> None:
+    """The names in a call, a tuple or 0, are those of a descriptor: the same strings in order."""
+    b = w.b
+    with b.if_else(w.same(names, constant(0))) as (by_position, by_name):
+        with by_position:
+            w.unless(w.same(keywords, constant(0)), mismatch)
+        with by_name:
+            w.unless(b.icmp_unsigned("!=", keywords, constant(0)), mismatch)
+            number = w.at(b.add(names, constant(16)))
+            w.unless(w.same(number, w.load(keywords)), mismatch)
+            with w.times(number) as i:
+                own = w.load(b.add(names, constant(24)), i)
+                w.unless(w.same(own, w.load(keywords, b.add(i, constant(1)))), mismatch)
 
 
 def _call_of_numbers(w: Words, descriptor: Any, args: Any, mismatch: Any) -> None:
@@ -236,6 +257,32 @@ def _check_array(w: Words, value: Any, kind: Any, field: Any, mismatch: Any) -> 
         w.unless(w.same(w.load(dims, axis), w.load(expected, axis)), mismatch)
 
 
+def _check_reused(w: Words, descriptor: Any, objects: Any, mismatch: Any) -> None:
+    """Arrays that results are written into may be written, and overlap no other argument."""
+    b = w.b
+    outs, nodes = (w.load(descriptor, DESCRIPTOR[name]) for name in ("outs", "nodes"))
+    with w.times(w.load(descriptor, DESCRIPTOR["out_count"])) as i:
+        out = b.add(outs, b.mul(i, constant(8 * len(OUT))))
+        with b.if_then(w.same(w.load(out, OUT["kind"]), constant(REUSED))):
+            own = w.load(out, OUT["nd"])
+            array = w.load(objects, own)
+            flags = b.zext(w.at(b.add(array, constant(64)), I32), I64)
+            w.unless(
+                b.icmp_unsigned("!=", b.and_(flags, constant(WRITEABLE)), constant(0)), mismatch
+            )
+            begin = w.at(b.add(array, constant(16)))
+            size = NODE["size"]
+            end = b.add(begin, w.load(b.add(nodes, b.mul(own, constant(8 * len(NODE)))), size))
+            with w.times(w.load(descriptor, DESCRIPTOR["node_count"])) as k:
+                node = b.add(nodes, b.mul(k, constant(8 * len(NODE))))
+                is_array = w.same(w.load(node, NODE["check"]), constant(3))
+                with b.if_then(b.and_(is_array, b.icmp_unsigned("!=", k, own))):
+                    first = w.at(b.add(w.load(objects, k), constant(16)))
+                    behind = b.icmp_unsigned(">=", first, end)
+                    before = b.icmp_unsigned("<=", b.add(first, w.load(node, size)), begin)
+                    w.unless(b.or_(behind, before), mismatch)
+
+
 def _run(w: Words, descriptor: Any, objects: Any, busy: Any) -> None:
     b = w.b
     place = b.inttoptr(b.add(descriptor, constant(8 * DESCRIPTOR["slots"])), I64.as_pointer())
@@ -246,7 +293,7 @@ def _run(w: Words, descriptor: Any, objects: Any, busy: Any) -> None:
     out_count = w.load(descriptor, DESCRIPTOR["out_count"])
     made = w.scratch(out_count)
     restore = _change_handler(w, w.load(descriptor, DESCRIPTOR["handler"]))
-    failed = _allocate(w, descriptor, made, out_count, slots)
+    failed = _allocate(w, descriptor, objects, made, slots)
     restore()
     run_type = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64, I64.as_pointer()])
     run_steps = b.module.globals["run_steps"]
@@ -335,9 +382,10 @@ def _release_inputs(w: Words, descriptor: Any, objects: Any) -> None:
     )
 
 
-def _allocate(w: Words, descriptor: Any, made: Any, count: Any, slots: Any) -> Any:
+def _allocate(w: Words, descriptor: Any, objects: Any, made: Any, slots: Any) -> Any:
     """Output arrays; returns the block to go to when memory is exhausted."""
     b = w.b
+    count = w.load(descriptor, DESCRIPTOR["out_count"])
     outs = w.load(descriptor, DESCRIPTOR["outs"])
     failed = w.function.append_basic_block("failed")
     with w.times(count) as i:
@@ -355,6 +403,11 @@ def _allocate(w: Words, descriptor: Any, made: Any, count: Any, slots: Any) -> A
             w.unless(b.icmp_unsigned("!=", array, constant(0)), failed)
             w.store(array, made, i)
             w.store(w.at(b.add(array, constant(16))), slots, w.load(out, OUT["slot"]))
+        with b.if_then(w.same(w.load(out, OUT["kind"]), constant(REUSED))):
+            array = w.load(objects, w.load(out, OUT["nd"]))
+            w.py("Py_IncRef", array, result=ir.VoidType())
+            w.store(array, made, i)
+            w.store(w.at(b.add(array, constant(16))), slots, w.load(out, OUT["slot"]))
     return failed
 
 
@@ -364,7 +417,9 @@ def _drop(w: Words, descriptor: Any, made: Any, count: Any) -> None:
     outs = w.load(descriptor, DESCRIPTOR["outs"])
     with w.times(count) as i:
         out = b.add(outs, b.mul(i, constant(8 * len(OUT))))
-        with b.if_then(w.same(w.load(out, OUT["kind"]), constant(0))):
+        kind = w.load(out, OUT["kind"])
+        is_array = b.or_(w.same(kind, constant(0)), w.same(kind, constant(REUSED)))
+        with b.if_then(is_array):
             w.py("Py_DecRef", w.load(made, i), result=ir.VoidType())
 
 

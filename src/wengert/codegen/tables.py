@@ -37,6 +37,8 @@ SITE = numbered("first", "fallback", "api")
 #: Bytes: where an object that is called itself holds its vectorcall function and its site, and its
 #: size.
 OBJECT = {"vectorcall": 16, "site": 24, "size": 32}
+#: `argument_count` counts the arguments by position; `keywords` is the address of the number of
+#: those by name and of the names, in the order of the call, or 0.
 DESCRIPTOR = numbered(
     "next",
     "nodes",
@@ -54,14 +56,16 @@ DESCRIPTOR = numbered(
     "numbers_table",
     "status",
     "handler",
+    "keywords",
 )
 #: What a call of numbers (`numbers`) finds in its table before the constants.
 NUMBERS = numbered("type", "other_type", "result_type", "allocate", "PyTuple_New")
 #: `fetch`: 0 argument, 1 item of a tuple, 2 of a list, 3 of a dict. `check`: 0 tuple, 1 list,
-#: 2 dict (of `size` items), 3 array, 4 scalar of one of two types.
+#: 2 dict (of `size` items), 3 array (of `size` bytes), 4 scalar of one of two types.
 NODE = numbered("fetch", "parent", "key", "check", "size", "type", "nd", "dims", "slot", "other")
 #: `kind`: 0 an array, 1 a scalar that NumPy makes; 2 and 3 a scalar of 8 or 4 bytes, for which the
-#: memory comes from `allocate`, the `tp_alloc` of `type`.
+#: memory comes from `allocate`, the `tp_alloc` of `type`; 4 an argument's array, overwritten: that
+#: of node `nd`.
 OUT = numbered("slot", "nd", "dims", "descr", "kind", "type", "allocate")
 #: Addresses of functions and types of CPython and NumPy.
 API = numbered(

@@ -50,6 +50,8 @@ class Entry:
         self.run: Executable | None = None
         #: Pairs (output, input): the output is written into the input's memory.
         self.reuse: list[tuple[int, int]] = []
+        #: Ways of passing arguments of this signature that the call site has been shown.
+        self.forms: set[tuple[int, tuple[str, ...]]] = set()
         self.lock = threading.RLock()
         self._optimised: Optimised | None = None
 

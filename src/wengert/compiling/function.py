@@ -91,7 +91,9 @@ class CompiledFunction(NativeCallable):
         if entry is None:
             # Inside another transformation the function is part of what that one captures.
             return self._f(*args, **kwargs)
-        run = entry.run or self._first_run(entry, args, kwargs)
+        run = entry.executable()
+        if not self._static and (len(args), tuple(kwargs)) not in entry.forms:
+            self._show_site(entry, args, kwargs)
         reuse = _allowed(entry.reuse, signature) if entry.reuse else ()
         return unflatten(entry.structure, run(signature.arrays, reuse))
 
@@ -117,21 +119,22 @@ class CompiledFunction(NativeCallable):
                 self._entries.popitem(last=False)
         return kept
 
-    def _first_run(self, entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with entry.lock:
-            if entry.run is not None:
-                return entry.run
-            run = entry.executable()
-            if not kwargs and not self._static and not entry.reuse:
-                structure = entry.structure
-                with self._lock:
-                    self._site.learn(
-                        args,
-                        run,
-                        lambda leaves: unflatten(structure, leaves),
-                        exact_numbers=_mixes_dtypes(entry.graph),
-                    )
-            return run
+    def _show_site(self, entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Let calls like this one enter native code from now on."""
+        form = (len(args), tuple(kwargs))
+        structure = entry.structure
+        with self._lock:
+            if form in entry.forms:
+                return
+            entry.forms.add(form)
+            self._site.learn(
+                (*args, *kwargs.values()),
+                entry.executable(),
+                lambda leaves: unflatten(structure, leaves),
+                names=tuple(kwargs),
+                reuse=entry.reuse,
+                exact_numbers=_mixes_dtypes(entry.graph),
+            )
 
     # ------------------------------------------------------------ asking
 

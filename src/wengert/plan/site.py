@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -114,26 +115,38 @@ class Site:
         run: Executable,
         out_structure: Callable[[list[Any]], Any],
         *,
+        names: Sequence[str] = (),
+        reuse: Sequence[tuple[int, int]] = (),
         exact_numbers: bool = False,
     ) -> bool:
         """Enter calls with arguments like `args` directly from now on, if that is possible.
 
-        `out_structure` builds the result from its leaves. With `exact_numbers` a NumPy float64 does
-        not pass for a Python float, nor the reverse.
+        The last arguments are given by `names`; those come last among the plan's inputs too, in
+        alphabetical order. `out_structure` builds the result from its leaves. `reuse` holds pairs
+        (output, input) as `Executable` takes them; a call whose arrays do not allow one takes the
+        fallback. With `exact_numbers` a NumPy float64 does not pass for a Python float, nor the
+        reverse.
         """
         plan = run.plan
         if (
-            self._count >= _MOST_DESCRIPTORS
+            # What an index refuses is run again, from arguments that must still be there.
+            (reuse and plan.status >= 0)
+            # A name that another string may spell is never found again.
+            or any(sys.intern(name) is not name for name in names)
+            or self._count >= _MOST_DESCRIPTORS
             or len(plan.segments) > 1
             or (plan.segments and not isinstance(plan.segments[0], tuple))
         ):
             return False
-        nodes = _nodes(args, plan, exact_numbers)
+        by_position = len(args) - len(names)
+        order = sorted(range(len(args)), key=lambda k: ("", *names)[max(0, k + 1 - by_position)])
+        nodes = _nodes([(k, args[k]) for k in order], plan, exact_numbers)
         program = _program(out_structure(list(range(len(plan.outputs)))))
         if nodes is None or program is None:
             return False
         table, kept = nodes
-        outs, out_kept = _outs(plan)
+        leaves = [number for number, row in enumerate(table) if row[NODE["check"]] >= 3]
+        outs, out_kept = _outs(plan, {output: leaves[k] for output, k in reuse})
         words, program_kept = program
         arena = run.own_arena()
         handler = handler_for(plan.graph.output_types)
@@ -153,9 +166,13 @@ class Site:
             "status": _address(arena.status),
             "handler": 0 if handler is None else id(handler),
             "release": plan.is_long,
-            "argument_count": len(args),
+            "argument_count": by_position,
         }
-        numbers = _numbers(args, plan, words, exact_numbers)
+        if names:
+            listed = np.array([len(names), *map(id, names)], np.int64)
+            values["keywords"] = _address(listed)
+            self._kept += [listed, names]
+        numbers = None if names else _numbers(args, plan, words, exact_numbers)
         if numbers is not None:
             values["numbers"], values["numbers_table"] = numbers[0], _address(numbers[1])
         for field, value in values.items():
@@ -177,8 +194,11 @@ class Site:
         return True
 
 
-def _nodes(args: Sequence[Any], plan: Any, exact_numbers: bool) -> tuple[Any, list[Any]] | None:
-    """The nodes that fetch and check the leaves of `args`, in the order of optree's flattening."""
+def _nodes(
+    args: Sequence[tuple[int, Any]], plan: Any, exact_numbers: bool
+) -> tuple[Any, list[Any]] | None:
+    """The nodes that fetch and check the leaves of numbered arguments, in the order of optree's
+    flattening."""
     rows: list[list[int]] = []
     kept: list[Any] = []
     inputs = iter(plan.inputs)
@@ -192,7 +212,7 @@ def _nodes(args: Sequence[Any], plan: Any, exact_numbers: bool) -> tuple[Any, li
 
     # Depth first, children in order: a stack of (value, how to fetch it).
     stack: list[tuple[Any, dict[str, int]]] = [
-        (value, {"fetch": 0, "key": k}) for k, value in enumerate(args)
+        (value, {"fetch": 0, "key": k}) for k, value in args
     ][::-1]
     while stack:
         value, fetch = stack.pop()
@@ -218,7 +238,15 @@ def _nodes(args: Sequence[Any], plan: Any, exact_numbers: bool) -> tuple[Any, li
             dims = np.array(value.shape or (0,), np.int64)
             native = np.dtype(value.dtype.type)  # whatever the byte order of this array
             kept += [dims, native]
-            node(check=3, type=id(native), nd=value.ndim, dims=_address(dims), slot=slot, **fetch)
+            node(
+                check=3,
+                size=value.nbytes,
+                type=id(native),
+                nd=value.ndim,
+                dims=_address(dims),
+                slot=slot,
+                **fetch,
+            )
         elif kind is float or issubclass(kind, np.generic):
             slot = next(inputs, None)
             if slot is None:
@@ -277,17 +305,19 @@ def _numbers(args: Sequence[Any], plan: Any, program: Any, exact: bool) -> tuple
     return compiled.address, table
 
 
-def _outs(plan: Any) -> tuple[Any, list[Any]]:
+def _outs(plan: Any, reuse: dict[int, int]) -> tuple[Any, list[Any]]:
+    """How each output is made; `reuse` says which node's array an output is written into."""
     rows, kept = [], []
-    for slot in plan.outputs:
+    for output, slot in enumerate(plan.outputs):
         type_ = plan.types[slot]
         dims = np.array(type_.shape or (0,), np.int64)
         kept += [dims, type_.dtype]
         kind, allocate = _scalar_kind(type_.dtype.type) if type_.ndim == 0 else (0, 0)
         row = [0] * len(OUT)
+        kind = 4 if output in reuse else kind
         for name, value in (
             ("slot", slot),
-            ("nd", type_.ndim),
+            ("nd", reuse.get(output, type_.ndim)),
             ("dims", _address(dims)),
             ("descr", id(type_.dtype)),
             ("kind", kind),
