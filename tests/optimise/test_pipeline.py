@@ -20,6 +20,7 @@ from wengert.optimise.cost import graph_cost
 from wengert.optimise.pipeline import MOST_ROUNDS, State
 from wengert.optimise.record import Example
 from wengert.run import run
+from wengert.transform.control.joining import joined_loops
 from wengert.transform.custom import custom_jvp, custom_vjp
 from wengert.transform.graphs import vjp_graph
 
@@ -50,6 +51,7 @@ def bodies_are_optimised(graph):
 
 PREDICATES = {
     "the bodies of loops and branches are optimised": bodies_are_optimised,
+    "no loop reads another one step by step": lambda g: joined_loops(g).graph is g,
     "no call of a function with a custom derivative": lambda g: not has_calls(g),
     "all entries different and needed": all_different,
     "no chain of contractions has a much cheaper order": in_order,

@@ -1,4 +1,4 @@
-"""What reverse mode holds within a budget: predicted from the plan, and measured in a run."""
+"""What a derivative holds within a budget: predicted from the plan, and measured in a run."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wengert.errors import ArgumentError
 from wengert.explain.facts import Facts
 from wengert.graph import Graph
 from wengert.run import run
 from wengert.run.budget import Budget, parse_memory
-from wengert.transform.graphs import vjp_graph
+from wengert.transform.control.joining import joined_loops
+from wengert.transform.graphs import forward_graph, vjp_graph
+from wengert.transform.memory.costs import graph_cost
 from wengert.transform.memory.entries import fitted_graph, ordinary_peak
+from wengert.transform.memory.loops import loops_within
 
-__all__ = ["BudgetedMemory", "budgeted_memory"]
+__all__ = ["DERIVATIVES", "BudgetedMemory", "budgeted_memory"]
+
+#: Derivatives whose memory is explained: reverse mode, forward mode, forward over reverse.
+DERIVATIVES = ("vjp", "jvp", "hvp")
 
 
 class BudgetedMemory(NamedTuple):
-    """Bytes held at most beside the arguments, by reverse mode from all results to all inputs.
+    """Bytes held at most beside the arguments, by one derivative of all results by all inputs.
 
     budget : the budget; None: as many as it needs
     predicted, measured : by the plan, and as NumPy allocated them in a run
@@ -46,23 +53,32 @@ class BudgetedMemory(NamedTuple):
         )
 
 
-def budgeted_memory(facts: Facts, memory: Budget | None) -> BudgetedMemory:
-    """Plan the derivative of an explained function within a budget, run it and measure."""
+def budgeted_memory(facts: Facts, memory: Budget | None, of: str) -> BudgetedMemory:
+    """Plan a derivative of an explained function within a budget, run it and measure."""
+    if of not in DERIVATIVES:
+        raise ArgumentError(f"memory: of must be one of {DERIVATIVES}, not {of!r}")
     graph = facts.graph
     wrt = tuple(k for k, t in enumerate(graph.input_types) if t.is_float)
     seeded = tuple(k for k, t in enumerate(graph.output_types) if t.is_float)
-    derivative = vjp_graph(graph, wrt, seeded)
-    arguments = [np.asarray(facts.values[k]) for k in graph.inputs]
-    seeds = [np.ones(graph.output_types[k].shape, graph.output_types[k].dtype) for k in seeded]
+
+    def derive(graph: Graph) -> Graph:
+        found = graph if of == "jvp" else vjp_graph(graph, wrt, seeded)
+        if of != "vjp":
+            found = joined_loops(forward_graph(found, wrt).graph).graph
+        return found
+
+    derivative = derive(graph)
     ordinary = ordinary_peak(derivative)
+    arguments = [np.asarray(facts.values[k]) for k in graph.inputs]
+    arguments += [np.ones(t.shape, t.dtype) for t in derivative.input_types[len(arguments) :]]
     if memory is None:
-        return BudgetedMemory(
-            None, ordinary, _measured(derivative, [*arguments, *seeds]), ordinary, 1.0
-        )
+        return BudgetedMemory(None, ordinary, _measured(derivative, arguments), ordinary, 1.0)
     budget = parse_memory(memory)
-    fitted = fitted_graph(derivative, budget)
-    measured = _measured(fitted.graph, [*arguments, *seeds])
-    return BudgetedMemory(budget, fitted.peak, measured, ordinary, fitted.work)
+    cut = loops_within(graph, budget, derive)
+    fitted = fitted_graph(derive(cut), budget)
+    measured = _measured(fitted.graph, arguments)
+    work = graph_cost(fitted.graph) / max(graph_cost(derivative), 1.0)
+    return BudgetedMemory(budget, fitted.peak, measured, ordinary, work)
 
 
 def _measured(graph: Graph, arguments: Sequence[Any]) -> int:

@@ -246,15 +246,18 @@ class Explanation:
     @overload
     def memory(self) -> _memory.Memory: ...
     @overload
-    def memory(self, budget: Budget) -> BudgetedMemory: ...
-    def memory(self, budget: Budget | None = None) -> _memory.Memory | BudgetedMemory:
+    def memory(self, budget: Budget, of: str = ...) -> BudgetedMemory: ...
+    def memory(
+        self, budget: Budget | None = None, of: str = "vjp"
+    ) -> _memory.Memory | BudgetedMemory:
         """What each mode holds and multiplies: `.forward` and `.reverse`, exact counts.
 
         Each has `accumulation`, `tape`, `total` (numbers held at most, and the same with `_bytes`)
-        and `multiplications`. With a `budget` such as "200MB": what reverse mode holds within it,
-        `predicted` and `measured` bytes, and at what `work`.
+        and `multiplications`. With a `budget` such as "200MB": what a derivative holds within it,
+        `predicted` and `measured` bytes, and at what `work`. `of` says which: "vjp" (reverse mode),
+        "jvp" (forward mode) or "hvp" (forward over reverse mode).
         """
-        return self._memory if budget is None else budgeted_memory(self.facts, budget)
+        return self._memory if budget is None else budgeted_memory(self.facts, budget, of)
 
     @functools.cached_property
     def _memory(self) -> _memory.Memory:

@@ -14,6 +14,7 @@ from wengert.optimise.cost import graph_cost
 from wengert.optimise.record import Record
 from wengert.optimise.rewriting import rewrite
 from wengert.optimise.rules import BEFORE_DERIVATIVES, EXACT, LAST, RULES
+from wengert.transform.control.joining import joined_loops
 
 __all__ = ["PIPELINE", "Optimised", "Pass", "State", "optimise", "stabilise"]
 
@@ -54,6 +55,19 @@ def _inline(state: State, stage: str) -> State:
     return state._replace(graph=graph, origin=origin)
 
 
+def _join(state: State, stage: str) -> State:
+    made = joined_loops(state.graph)
+    for first, second in made.pairs:
+        before = [f"%{k} = scan" for k in (first, second) if k >= 0]
+        why = "each step of the second loop reads what the first has just made"
+        line = state.graph.lines.get(second, "")
+        state.log.append(
+            Record(stage, "join-loops", why, "floats", "kept", line, ", ".join(before), "scan")
+        )
+    origin = [-1 if k < 0 else state.origin[k] for k in made.origin]
+    return state._replace(graph=made.graph, origin=origin)
+
+
 def _bodies(state: State, stage: str) -> State:
     def inner(body: Graph) -> tuple[Graph, list[Record]]:
         made = optimise(body, reassociate=state.reassociate)
@@ -90,6 +104,7 @@ def _positions(state: State, stage: str) -> State:
 
 PIPELINE = (
     Pass("inline calls", _inline, gives="no call of a function with a custom derivative"),
+    Pass("join loops", _join, gives="no loop reads another one step by step"),
     Pass("optimise bodies", _bodies, gives="the bodies of loops and branches are optimised"),
     Pass("simplify", _simplify, gives="all entries different and needed", repeated=True),
     Pass(

@@ -7,7 +7,7 @@ runs it, on variables of an enclosing transformation it records it, which is how
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,18 +15,19 @@ import numpy as np
 from wengert.capture import Captured, capture, check_argnums, flatten, function_name, unflatten
 from wengert.capture.function import as_leaf
 from wengert.errors import ArgumentError, DTypeError, ShapeError
-from wengert.graph import Traced, type_of
+from wengert.graph import Graph, Traced, innermost, type_of
 from wengert.run.budget import Budget, current_budget, limited, parse_memory, within
+from wengert.transform.control.joining import joined_loops
 from wengert.transform.examples import for_each_example
 from wengert.transform.graphs import (
     Split,
-    jvp_graph,
+    forward_graph,
     linearize_graph,
     pullback_graph,
     vjp_graph,
 )
 from wengert.transform.inline import apply_graph
-from wengert.transform.memory.loops import loops_within
+from wengert.transform.memory.loops import cut_loops
 from wengert.transform.memory.splits import split_within
 
 __all__ = ["grad", "gradient_runners", "jvp", "linearize", "value_and_grad", "vjp"]
@@ -129,16 +130,13 @@ def _by_runner(captured: Captured) -> list[Any] | None:
 
 
 def _one_by_one(captured: Captured) -> list[Any]:
-    graph, known = captured.graph, captured.known
     wrt = tuple(range(sum(captured.counts)))
-    reverse = vjp_graph(graph, wrt, (0,), one=True)
-    if current_budget() is not None:
-        cut = loops_within(
-            graph, current_budget() or 0, lambda g: vjp_graph(g, wrt, (0,), one=True)
-        )
-        if cut is not graph:
-            known, reverse = {}, vjp_graph(cut, wrt, (0,), one=True)
-    return apply_graph(reverse, captured.arguments, known=known)
+
+    def derive(graph: Graph) -> Graph:
+        return vjp_graph(graph, wrt, (0,), one=True)
+
+    graph, known = cut_loops(captured, derive)
+    return apply_graph(derive(graph), captured.arguments, known=known)
 
 
 def _check_scalar(captured: Captured, f: Any) -> None:
@@ -219,7 +217,12 @@ def _fit(value: Any, type_: Any, what: str) -> Any:
 
 
 def jvp(
-    f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+    f: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    has_aux: bool = False,
+    *,
+    memory: Budget | None = None,
 ) -> tuple[Any, ...]:
     """Forward mode: the value of `f` at `primals`, and its derivative in the direction `tangents`.
 
@@ -227,6 +230,8 @@ def jvp(
     ----------
     primals : tuple of the positional arguments, with float leaves
     tangents : tuple of the same structure, shapes and dtypes
+    memory : a budget for what is held beside the arguments, as in `value_and_grad`. Each value is
+        computed with its tangent, so that little is held in any case
 
     Returns
     -------
@@ -243,17 +248,35 @@ def jvp(
     primals = _as_tuple(primals, "jvp: primals")
     tangents = _as_tuple(tangents, "jvp: tangents")
     leaves = _tangent_leaves(primals, tangents, "jvp")
-    captured = capture(
-        f, primals, {}, traced=range(len(primals)), purpose="jvp", has_aux=has_aux, floats_only=True
-    )
-    graph = jvp_graph(captured.graph, tuple(range(len(leaves))))
-    results = apply_graph(graph, [*captured.arguments, *leaves], known=captured.known)
+    with within(None if memory is None else parse_memory(memory)):
+        captured = capture(
+            f,
+            primals,
+            {},
+            traced=range(len(primals)),
+            purpose="jvp",
+            has_aux=has_aux,
+            floats_only=True,
+        )
+        results = _pushed(captured, leaves)
     outputs = len(captured.graph.outputs)
     value = unflatten(captured.out_structure, results[: captured.out_count])
     tangent = unflatten(captured.out_structure, _with_zeros(captured, results[outputs:]))
     if captured.aux is not None:
         return value, tangent, captured.aux(results[captured.out_count : outputs])
     return value, tangent
+
+
+def _pushed(captured: Captured, leaves: Sequence[Any]) -> list[Any]:
+    """The outputs of the captured graph, and the tangents of its float outputs."""
+    graph, places = forward_graph(captured.graph, tuple(range(len(leaves))))
+    arguments = [*captured.arguments, *leaves]
+    known = {places[k]: value for k, value in captured.known.items()}
+    if innermost(arguments) is None:
+        joined = joined_loops(graph).graph
+        known = known if joined is graph else {}
+        graph = joined
+    return apply_graph(graph, arguments, known=known)
 
 
 def _as_tuple(value: Any, what: str) -> tuple[Any, ...]:
@@ -272,11 +295,18 @@ def _with_zeros(captured: Captured, tangents: Sequence[Any]) -> list[Any]:
     return [next(given) if t.is_float else np.zeros(t.shape)[()] for t in types]
 
 
-def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
+def linearize(
+    f: Callable[..., Any], *primals: Any, memory: Budget | None = None
+) -> tuple[Any, Callable[..., Any]]:
     """The value of `f` at `primals`, and its derivative there as a linear function of tangents.
 
     What depends on the primals alone is computed once; each call of the linear function costs a
     forward sweep.
+
+    Parameters
+    ----------
+    memory : a budget for what each of the two holds beside the primals, as in `value_and_grad`; if
+        it is binding, the linear function keeps the primals and runs `f` again
 
     Example
     -------
@@ -285,19 +315,25 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
     >>> print(value, pushforward(2.0))
     0.0 2.0
     """
-    captured = capture(
-        f, primals, {}, traced=range(len(primals)), purpose="linearize", floats_only=True
-    )
-    count = sum(captured.counts)
-    parts = linearize_graph(captured.graph, tuple(range(count)))
-    value, residuals, _ = _early(parts, captured)
+    budget = None if memory is None else parse_memory(memory)
+    with within(budget):
+        captured = capture(
+            f, primals, {}, traced=range(len(primals)), purpose="linearize", floats_only=True
+        )
+        wrt = tuple(range(sum(captured.counts)))
+        parts = linearize_graph(captured.graph, wrt)
+        if current_budget() is not None:
+            whole = joined_loops(forward_graph(captured.graph, wrt).graph).graph
+            parts = split_within(parts, captured.graph, whole)
+        value, residuals, _ = _early(parts, captured, captured.known)
     given, structure = flatten(primals)
     types = unflatten(structure, [_zero(as_leaf(x, "linearize: a primal")) for x in given])
 
     def pushforward(*tangents: Any) -> Any:
         """The directional derivative; takes one tangent per primal."""
         leaves = _tangent_leaves(types, tangents, "linearize")
-        results = apply_graph(parts.late, [*residuals, *leaves])
+        with within(budget):
+            results = apply_graph(parts.late, [*residuals, *leaves])
         return unflatten(captured.out_structure, _with_zeros(captured, results))
 
     return value, pushforward
@@ -308,12 +344,14 @@ def _zero(x: Any) -> Any:
     return x if x.shape == () else np.broadcast_to(x.dtype.type(0), x.shape)
 
 
-def _early(parts: Split, captured: Captured) -> tuple[Any, list[Any], list[Any]]:
+def _early(
+    parts: Split, captured: Captured, known: Mapping[int, Any]
+) -> tuple[Any, list[Any], list[Any]]:
     """The value, the residuals and the auxiliary outputs."""
     # The linear part may run long after: what it needs must not change with the caller's arrays.
     arguments = [a.copy() if isinstance(a, np.ndarray) else a for a in captured.arguments]
     outputs = len(captured.graph.outputs)
-    results = apply_graph(parts.early, arguments, known=captured.known)
+    results = apply_graph(parts.early, arguments, known=known)
     value = unflatten(captured.out_structure, results[: captured.out_count])
     return value, results[outputs:], results[captured.out_count : outputs]
 
@@ -352,14 +390,14 @@ def vjp(
             has_aux=has_aux,
             floats_only=True,
         )
-        graph = captured.graph
         wrt = tuple(range(sum(captured.counts)))
-        types = graph.output_types[: captured.out_count]
+        types = captured.graph.output_types[: captured.out_count]
         seeded = tuple(k for k, t in enumerate(types) if t.is_float)
+        graph, known = cut_loops(captured, lambda g: vjp_graph(g, wrt, seeded))
         parts = pullback_graph(graph, wrt, seeded)
         if current_budget() is not None:
             parts = split_within(parts, graph, vjp_graph(graph, wrt, seeded))
-        value, residuals, aux = _early(parts, captured)
+        value, residuals, aux = _early(parts, captured, known)
 
     def pullback(cotangents: Any) -> tuple[Any, ...]:
         """The cotangents of the primals, from a cotangent shaped like the value."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from wengert.capture import Recorder
 from wengert.errors import DerivativeError
@@ -24,8 +24,10 @@ from wengert.transform.sweeps import (
 )
 
 __all__ = [
+    "Ordered",
     "Split",
     "extend",
+    "forward_graph",
     "jvp_graph",
     "linearize_graph",
     "memo_size",
@@ -119,6 +121,61 @@ def jvp_graph(graph: Graph, wrt: tuple[int, ...]) -> Graph:
         return merge_loops(tape.graph(outputs))
 
     return remembered("jvp", graph, wrt, make=make)  # type: ignore[no-any-return]
+
+
+class Ordered(NamedTuple):
+    """A graph in another order, and where it has the values of the original one."""
+
+    graph: Graph
+    places: list[int]
+
+    def __len__(self) -> int:
+        return len(self.graph)
+
+
+def forward_graph(graph: Graph, wrt: tuple[int, ...]) -> Ordered:
+    """`jvp_graph` in the order in which forward mode needs no memory of its own: each value is
+    followed by its tangent, and what no later one needs is gone."""
+
+    def make() -> Ordered:
+        tape = extend(graph)
+        count = len(graph.entries)
+        tangents = {graph.inputs[k]: tape.input(graph.type(graph.inputs[k])) for k in wrt}
+        order: list[int] = []
+        done = count
+
+        def before(i: int) -> None:
+            nonlocal done
+            order.extend(range(done, len(tape.entries)))
+            done = len(tape.entries)
+            order.append(i)
+
+        pushforward_sweep(graph.entries, _handles(tape), tangents, before)
+        found = [(k, tangents.get(k)) for k in graph.outputs if graph.type(k).is_float]
+        dots = [(zeros(tape, graph.type(k)) if t is None else t)._index for k, t in found]
+        order.extend(range(done, len(tape.entries)))
+        made = merge_loops(tape.graph([*graph.outputs, *dots]))
+        places = [0] * len(order)
+        for at, i in enumerate(order):
+            places[i] = at
+        return Ordered(_in_order(made, order, places), places[:count])
+
+    return remembered("forward", graph, wrt, make=make)  # type: ignore[no-any-return]
+
+
+def _in_order(graph: Graph, order: Sequence[int], places: Sequence[int]) -> Graph:
+    entries = []
+    for i in order:
+        op, operands, params, type_ = graph.entries[i]
+        entries.append((op, tuple([places[k] for k in operands]), params, type_))
+    return Graph(
+        entries,
+        [places[k] for k in graph.inputs],
+        [places[k] for k in graph.outputs],
+        {places[k]: value for k, value in graph.constants.items()},
+        {places[k]: line for k, line in graph.lines.items()},
+        {places[k]: name for k, name in graph.names.items()},
+    )
 
 
 def vjp_graph(

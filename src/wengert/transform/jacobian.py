@@ -13,7 +13,13 @@ from wengert.errors import ArgumentError, DTypeError
 from wengert.graph import Graph, Traced
 from wengert.ops import TABLE
 from wengert.run.budget import Budget, current_budget, limited
-from wengert.transform.batching import batch_graph
+from wengert.transform.control.joining import joined_loops
+from wengert.transform.directions import (
+    Directions,
+    directions_within,
+    late_batched,
+    pushed_or_pulled,
+)
 from wengert.transform.elimination import (
     ORDERS,
     chained,
@@ -25,13 +31,13 @@ from wengert.transform.elimination import (
 from wengert.transform.gradient import grad, jvp, split
 from wengert.transform.graphs import (
     Split,
-    jvp_graph,
+    forward_graph,
     linearize_graph,
     pullback_graph,
     vjp_graph,
 )
 from wengert.transform.inline import apply_graph
-from wengert.transform.memory.splits import split_within
+from wengert.transform.memory.loops import cut_loops
 from wengert.transform.vmap import move_axis
 
 __all__ = ["hessian", "hvp", "jacobian"]
@@ -161,15 +167,23 @@ def _blocks(
     captured: Captured, parts: Split, seeds: Sequence[Any], forward: bool
 ) -> tuple[list[list[Any]], Any]:
     """Per argument leaf and result leaf the block of the Jacobian."""
-    graph = captured.graph
-    if current_budget() is not None:
-        parts = _within_budget(captured, parts, seeds, forward)
-    early = apply_graph(parts.early, captured.arguments, known=captured.known)
-    residuals = early[len(graph.outputs) :]
-    aux = captured.aux(early[captured.out_count : len(graph.outputs)]) if captured.aux else None
-    late = _batched_late(parts.late, seeds)
+    graph, known = captured.graph, captured.known
+    run = _directions(captured, parts, seeds, forward)
+    early = run.early
+    if early is None:
+        early = graph.with_outputs(graph.outputs if captured.aux else ())
+        residuals = captured.arguments
+    elif early is not parts.early:
+        known = {}
+    count = len(graph.outputs)
+    found = apply_graph(early, captured.arguments, known=known) if early.outputs else []
+    aux = captured.aux(found[captured.out_count : count]) if captured.aux else None
+    if run.early is not None:
+        residuals = found[count:]
+    del found
     # The tangent graph has outputs for the auxiliary results too: they follow and are not used.
-    found = apply_graph(late, [*residuals, *_basis(seeds)])
+    found = pushed_or_pulled(run.late, residuals, seeds, run.held)
+    del residuals
     blocks: list[list[Any]] = []
     for x in found[: captured.out_count] if forward else found:
         # The directions come first: cut them up by the leaf they belong to.
@@ -185,43 +199,38 @@ def _blocks(
     return (_transposed(blocks) if forward else blocks), aux
 
 
-def _batched_late(late: Graph, seeds: Sequence[Any]) -> Graph:
-    """The second part, for all directions at once."""
-    flags = [False] * (len(late.inputs) - len(seeds)) + [True] * len(seeds)
-    total = sum(t.size for t in seeds)
-    return batch_graph(late, flags, total, all_outputs=True).graph
-
-
-def _within_budget(captured: Captured, parts: Split, seeds: Sequence[Any], forward: bool) -> Split:
+def _directions(
+    captured: Captured, parts: Split, seeds: Sequence[Any], forward: bool
+) -> Directions:
     graph = captured.graph
     wrt = tuple(range(sum(captured.counts)))
+    outs = tuple(range(captured.out_count))
+    if current_budget() is None:
+        return directions_within(parts, graph, graph, seeds)
     if forward:
-        whole = jvp_graph(graph, wrt)
-    else:
-        whole = vjp_graph(graph, wrt, tuple(range(captured.out_count)))
-    return split_within(parts, graph, whole, lambda late: _batched_late(late, seeds))
+        whole = joined_loops(forward_graph(graph, wrt).graph).graph
+        return directions_within(parts, graph, whole, seeds)
+
+    def derive(graph: Graph) -> Graph:
+        found = vjp_graph(graph, wrt, outs)
+        return late_batched(found.with_outputs(found.outputs[len(graph.outputs) :]), seeds)
+
+    cut, _ = cut_loops(captured, derive)
+    if cut is not graph:
+        parts = pullback_graph(cut, wrt, outs)
+    return directions_within(parts, cut, vjp_graph(cut, wrt, outs), seeds)
 
 
 def _transposed(blocks: list[list[Any]]) -> list[list[Any]]:
     return [list(row) for row in zip(*blocks, strict=True)]
 
 
-def _basis(seeds: Sequence[Any]) -> list[Any]:
-    """The unit directions of all leaves together, as one batched array per leaf."""
-    total = sum(t.size for t in seeds)
-    found, at = [], 0
-    for t in seeds:
-        basis = np.zeros((total, t.size), t.dtype)
-        basis[np.arange(at, at + t.size), np.arange(t.size)] = 1
-        found.append(basis.reshape((total, *t.shape)))
-        at += t.size
-    return found
-
-
 def _rows(x: Any, start: int, stop: int, shape: tuple[int, ...]) -> Any:
     rest = x.shape[1:]
     if not isinstance(x, Traced):
         block = x[start:stop].reshape((*shape, *rest))
+        if stop - start == x.shape[0] and block.ndim:
+            return block  # all of an array that nobody else has
         return block[()] if block.ndim == 0 else np.array(block)
     key = ((start, stop, 1), *((0, n, 1) for n in rest))
     return TABLE["reshape"](TABLE["slice_index"](x, key=key), shape=(*shape, *rest))
@@ -247,12 +256,18 @@ def hessian(
     return jacobian(jacobian(f, argnums, mode="reverse"), argnums, mode="auto", memory=memory)
 
 
-def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+def hvp(
+    f: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    memory: Budget | None = None,
+) -> Any:
     """The product of the Hessian of a scalar `f` at `primals` with `tangents`.
 
     Both are tuples with one entry per argument, as in `jvp`. The result has the structure of the
     argument (a tuple for several). Cost: a small multiple of `f`, whatever the number of inputs
-    (forward mode over reverse mode).
+    (forward mode over reverse mode). `memory` is a budget, as in `value_and_grad`.
 
     Example
     -------
@@ -266,4 +281,4 @@ def hvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
             hint="write (x,) for one argument",
         )
     argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
-    return jvp(grad(f, argnums), primals, tangents)[1]
+    return jvp(grad(f, argnums), primals, tangents, memory=memory)[1]

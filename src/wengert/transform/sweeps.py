@@ -38,14 +38,18 @@ def active_entries(entries: Sequence[Entry], inputs: Iterable[int]) -> list[bool
 
 
 def pushforward_sweep(
-    entries: Sequence[Entry], handle: Callable[[int], Any], tangents: dict[int, Any]
+    entries: Sequence[Entry],
+    handle: Callable[[int], Any],
+    tangents: dict[int, Any],
+    before: Callable[[int], None] = lambda i: None,
 ) -> None:
     """Forward mode: fill `tangents` for all entries from those given for inputs.
 
     `handle(i)` is the value of entry i where the rules may read it. A missing tangent is zero by
-    structure.
+    structure. `before(i)` is called before the rule of entry i runs.
     """
     for i, (op, operands, params, type_) in enumerate(entries):
+        before(i)
         if not operands:
             continue
         given = [tangents.get(k) for k in operands]

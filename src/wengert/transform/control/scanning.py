@@ -82,8 +82,9 @@ class _Scan(Control):
         for t in steps:
             results = run(body, given_up([*consts], carries, [x[t] for x in stacks]))
             carries = results[: layout.carries]
-            for y, value in zip(ys, results[layout.carries :], strict=True):
-                y[t] = value
+            # The loop's variable would hold the last one while the next step runs.
+            for y in reversed(ys):
+                y[t] = results.pop()
             del results
         return (*carries, *ys)
 

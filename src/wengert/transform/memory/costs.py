@@ -8,7 +8,7 @@ from typing import Any
 from wengert.graph import CONSTANT, INPUT, Graph
 from wengert.run.budget import VIEWS
 
-__all__ = ["entry_cost", "scratch_bytes", "type_bytes"]
+__all__ = ["entry_cost", "graph_cost", "scratch_bytes", "type_bytes"]
 
 #: What an entry takes beside its work, in the unit of one byte that is moved.
 _CALL = 4000
@@ -36,7 +36,7 @@ def entry_cost(op: Any, types: tuple[Any, ...], params: Any, result: Any) -> flo
     bodies = [value for _, value in params if isinstance(value, Graph)]
     if bodies:
         length = int(dict(params).get("length", 1))
-        return _CALL + moved + length * sum([_graph_cost(body) for body in bodies])
+        return _CALL + moved + length * sum([graph_cost(body) for body in bodies])
     if op.family == "elementwise":
         return _CALL + moved + float(0 if op.name in _PLAIN else _FUNCTION * result.size)
     square = [t for t in types if getattr(t, "ndim", 0) >= 2]
@@ -52,7 +52,8 @@ def _products(spec: str, types: tuple[Any, ...]) -> int:
     return math.prod(sizes.values())
 
 
-def _graph_cost(graph: Graph) -> float:
+def graph_cost(graph: Graph) -> float:
+    """The work of all entries that an output needs."""
     entries, live = graph.entries, graph.live()
     return sum(
         [
@@ -67,8 +68,11 @@ def scratch_bytes(op: Any, types: tuple[Any, ...], params: Any, result: Any) -> 
     """What NumPy holds beside operands and result while it computes an entry."""
     bodies = [value for _, value in params if isinstance(value, Graph)]
     if bodies:
-        from wengert.transform.memory.entries import ordinary_peak
+        from wengert.transform.memory.entries import ordinary_peak, step_peak
 
+        if op.name == "scan":
+            known = dict(params)
+            return step_peak(known["body"], known["consts"], known["carries"])
         return max(ordinary_peak(body) for body in bodies)
     if op.family == "elementwise" and op.name in _TWO_STEPS:
         return type_bytes(result)

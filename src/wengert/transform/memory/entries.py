@@ -16,7 +16,7 @@ from wengert.transform.memory.costs import entry_cost, scratch_bytes, type_bytes
 from wengert.transform.memory.planner import Schedule, plan, smallest_budget
 from wengert.transform.memory.problem import Problem, early_order, profile, reordered
 
-__all__ = ["Planned", "fitted_graph", "graph_problem", "ordinary_peak"]
+__all__ = ["Planned", "fitted_graph", "graph_problem", "ordinary_peak", "step_peak"]
 
 
 class Planned(NamedTuple):
@@ -46,8 +46,11 @@ def _is_view(graph: Graph, i: int, copies: list[bool]) -> bool:
     return op.name in VIEWS
 
 
-def graph_problem(graph: Graph) -> _Model:
-    """The planning problem of a graph: its entries that make values, in their order."""
+def graph_problem(graph: Graph, owned: frozenset[int] = frozenset()) -> _Model:
+    """The planning problem of a graph: its entries that make values, in their order.
+
+    Inputs in `owned` are given up after their last use, and count until then.
+    """
     entries, live = graph.entries, graph.live()
     roots: list[int] = []
     first: dict[int, int] = {}  # entry with several results -> value of the first
@@ -55,6 +58,17 @@ def graph_problem(graph: Graph) -> _Model:
     problem = Problem([], [], [], [], [], [], frozenset())
     numbers: list[int] = []
     for i, (op, operands, params, type_) in enumerate(entries):
+        if i in owned and live[i]:
+            roots.append(len(problem.size))
+            uneven.append(False)
+            numbers.append(i)
+            problem.writes.append((len(problem.size),))
+            problem.reads.append(())
+            problem.maker.append(len(problem.cost))
+            problem.size.append(type_bytes(type_) if type_.shape else 0)
+            problem.cost.append(0.0)
+            problem.scratch.append(0)
+            continue
         if not live[i] or op is INPUT or op is CONSTANT:
             roots.append(-1)
             uneven.append(False)
@@ -101,6 +115,19 @@ def ordinary_peak(graph: Graph) -> int:
         problem = graph_problem(graph).problem
         found = int(profile(problem, problem.order).max(initial=0))
         graph.schedules["peak"] = found
+    return int(found)
+
+
+def step_peak(body: Graph, consts: int, carries: int) -> int:
+    """Bytes that a step of a loop holds at most, beside the final carries and what is stacked."""
+    key = ("step", consts, carries)
+    found = body.schedules.get(key)
+    if found is None:
+        owned = body.inputs[consts : consts + carries]
+        problem = graph_problem(body, frozenset(owned)).problem
+        peak = int(profile(problem, problem.order).max(initial=0))
+        final = sum([type_bytes(body.type(k)) for k in body.outputs[:carries]])
+        found = body.schedules[key] = max(0, peak - final)
     return int(found)
 
 

@@ -9,19 +9,25 @@ to be cut for the budget, the last steps are run as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from wengert.capture import Recorder
-from wengert.graph import CONSTANT, INPUT, Graph
+from wengert.capture import Captured, Recorder
+from wengert.graph import CONSTANT, INPUT, Graph, Traced
 from wengert.ops import TABLE
+from wengert.run.budget import current_budget
+from wengert.transform.control.joining import joined_loops
 from wengert.transform.control.results import bundle, read
 from wengert.transform.control.scanning import layout_of, scan, scan_params
 from wengert.transform.control.staging import Layout
+from wengert.transform.graphs import forward_graph, vjp_graph
 from wengert.transform.memory.calls import checkpoint_call
 from wengert.transform.memory.entries import ordinary_peak
 
-__all__ = ["loops_within"]
+__all__ = ["cut_loops", "loops_within"]
+
+#: What captures a function for forward and for reverse mode.
+_FORWARD, _REVERSE = ("jvp", "linearize", "jacobian"), ("grad", "vjp")
 
 #: Loops shorter than this are left as they are.
 _SHORT = 4
@@ -36,6 +42,37 @@ class Cut(NamedTuple):
     levels: int
     factor: float
     share: float
+
+
+def cut_loops(
+    captured: Captured, derive: Callable[[Graph], Graph]
+) -> tuple[Graph, Mapping[int, Any]]:
+    """The graph of a captured function and its known values, with loops cut for the budget.
+
+    `derive` makes the graph that will run. If it is recorded for a derivative in its turn, that one
+    has to fit.
+    """
+    budget = current_budget()
+    if budget is None or not any(_is_loop(entry) for entry in captured.graph.entries):
+        return captured.graph, captured.known
+    cut = loops_within(captured.graph, budget, lambda g: _derived_again(captured, derive(g)))
+    return (cut, captured.known) if cut is captured.graph else (cut, {})
+
+
+def _derived_again(captured: Captured, graph: Graph) -> Graph:
+    """`graph` as the derivatives around it will make it, as far as that is known here."""
+    types = graph.input_types
+    inner = [isinstance(x, Traced) for x in captured.arguments]
+    wrt = tuple([k for k, is_inner in enumerate(inner) if is_inner and types[k].is_float])
+    tape = captured.tape.parent
+    while tape is not None:
+        if tape.purpose in _FORWARD:
+            graph = joined_loops(forward_graph(graph, wrt).graph).graph
+        elif tape.purpose in _REVERSE:
+            seeded = tuple([k for k, t in enumerate(graph.output_types) if t.is_float])
+            graph = vjp_graph(graph, wrt, seeded)
+        tape = tape.parent
+    return graph
 
 
 def loops_within(graph: Graph, budget: int, derive: Callable[[Graph], Graph]) -> Graph:
