@@ -2,136 +2,269 @@
 
 A family holds the nodes with equal operator, parameters and operand types. Values are numbered:
 a leaf or a node with one result has its number in the graph, results of a node with several come
-after all of those. Reading one row of an array (`table[word]`, `scores[label]`) is a family of its
-own, whose row number is a further operand: the numbers differ from example to example.
+after all of those. Two kinds of nodes are read as something else than their entry:
+
+- reading one row of an array (`table[word]`, `scores[label]`) takes the row's number as a further
+  operand, since the numbers differ from example to example: all of them are one family;
+- a sum of numbers that is used by another sum alone becomes part of that one: the losses of a
+  minibatch are added in one step, however they were added in the program.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from wengert.graph import CONSTANT, INPUT, Graph, Tape, Type
+from wengert.batching.passes import merge_sums, run_pass, spread
+from wengert.batching.scanning import Scanned, scan
+from wengert.graph import Graph, Tape, Type
 from wengert.ops import TABLE
 from wengert.transform.calling import call
 
 __all__ = ["Family", "Program", "read_program"]
 
-_PROJECT, _SLICE, _GATHER = (TABLE[name] for name in ("project", "slice_index", "gather"))
+_PROJECT, _SLICE, _GATHER, _ADD = (
+    TABLE[name] for name in ("project", "slice_index", "gather", "add")
+)
 _INDEX = Type((), np.dtype(np.int64))
+_FIRST_AXIS = (("axes", (0,)),)
+
+
+class _Kind(NamedTuple):
+    """What all nodes of a family have in common.
+
+    graph : what each computes, as a graph of its own; carries : whether derivatives flow through;
+    is_sum : whether it adds any number of operands of the one type that `graph` takes
+    """
+
+    name: str
+    graph: Graph
+    is_call: bool
+    is_sum: bool
+    carries: bool
 
 
 class Family:
-    """Nodes that differ in their operands only.
+    """Nodes that differ in their operands only; the fields of their kind besides
 
-    graph : what each computes, as a graph of its own; carries : whether derivatives flow through
-    members : the entries; operands : value numbers, a tuple per member; firsts : value number of
-    the first result of each, which the others follow; depths : longest way from a leaf
+    members : the nodes; operands : value numbers, a row per member (none for sums); firsts : value
+    number of the first result of each, which the others follow
     """
 
-    def __init__(self, name: str, graph: Graph, is_call: bool, carries: bool) -> None:
-        self.name = name
-        self.graph = graph
-        self.is_call = is_call
-        self.carries = carries
-        self.members: list[int] = []
-        self.operands: list[tuple[int, ...]] = []
-        self.firsts: list[int] = []
-        self.depths: list[int] = []
-
-    def add(self, member: int, operands: tuple[int, ...], first: int, depth: int) -> None:
-        """A further node."""
-        self.members.append(member)
-        self.operands.append(operands)
-        self.firsts.append(first)
-        self.depths.append(depth)
+    def __init__(self, kind: _Kind, members: Any, operands: Any, firsts: Any) -> None:
+        self.name, self.graph, self.is_call, self.is_sum, self.carries = kind
+        self.members, self.operands, self.firsts = members, operands, firsts
 
     @property
     def results(self) -> Any:
         """The value numbers of the results: an array with a row per member."""
-        count = len(self.graph.outputs)
-        return np.array(self.firsts, np.int64)[:, None] + np.arange(count)
+        return self.firsts[:, None] + np.arange(len(self.graph.outputs))
 
 
 class Program:
-    """The nodes that the outputs of a graph need.
+    """The nodes that the outputs of a graph need. Node j has the operands
+    `args[starts[j]:starts[j + 1]]`.
 
-    types : type of each value; leaves : the values that no node computes; numbers : value -> row
-    number; where : value number of each entry; active : which values depend on those that
-    derivatives are taken by
+    types : type of each value (None for values that nothing needs); type_of : their numbers in
+    `distinct`; numbers : value -> row number; families; where : value number of each entry;
+    node_of : for each entry the node that it is, or is part of, or -1; producer : for each value
+    the node that computes it, or -1; depth : for each node the longest way from a leaf; active :
+    which values depend on those that derivatives are taken by
     """
 
     def __init__(self, graph: Graph, wrt: Iterable[int]) -> None:
         self.graph = graph
-        self.types: list[Any] = [entry[3] for entry in graph.entries]
-        self.leaves: list[int] = []
-        self.numbers: dict[int, int] = {}
+        found = scan(graph)
+        self.where = found.where
+        self._numbers: dict[int, int] = {}
+        kinds = self._name_kinds(found)
+        self.numbers = {value: row for row, value in self._numbers.items()}
+        values = found.values + len(self.numbers)
+        self.args, self.starts, self.firsts = found.args, found.starts, found.firsts
+        family = self._family_of_kind[found.kinds]
+        row = self._row_of_kind[found.kinds]
+        entries = found.entries
+        self._set_producer(values, family, kinds)
+        self.node_of = np.full(len(graph), -1, np.int64)
+        self.node_of[entries] = np.arange(len(entries))
+        sums = np.array([k.is_sum for k in kinds], np.int64)
+        if sums.any():
+            kept = self._merge(sums[family])
+            family, row = family[kept], row[kept]
+            self._set_producer(values, family, kinds)
+        self._read_types(found, values, family, row, kinds)
+        self._spread(wrt, family, kinds)
+        self._divide(family, row, kinds)
+
+    # ------------------------------------------------------------ steps of reading
+
+    def _name_kinds(self, found: Scanned) -> list[_Kind]:
+        """The kinds of families; `_family_of_kind` and `_row_of_kind` for the kinds found."""
+        entries = self.graph.entries
+        count = int(found.kinds.max(initial=-1)) + 1
+        first = np.zeros(count, np.int64)
+        first[found.kinds[::-1]] = np.arange(len(found.kinds))[::-1]
+        self._family_of_kind = np.zeros(count, np.int64)
+        self._row_of_kind = np.full(count, -1, np.int64)
+        known: dict[Any, int] = {}
+        kinds: list[_Kind] = []
+        of_entry = found.entries[first].tolist()
+        for number, at in enumerate(of_entry):
+            op, operands, params, _ = entries[at]
+            types = tuple([entries[k][3] for k in operands])
+            if op is _SLICE and _is_row(params[0][1], types[0]):
+                self._row_of_kind[number] = self._number(params[0][1][0], found.values)
+                op, params, types = _GATHER, _FIRST_AXIS, (types[0], _INDEX)
+            key = (op, params, types)
+            at_family = known.get(key)
+            if at_family is None:
+                at_family = known[key] = len(kinds)
+                kinds.append(_kind(key))
+            self._family_of_kind[number] = at_family
+        return kinds
+
+    def _number(self, row: int, values: int) -> int:
+        return self._numbers.setdefault(row, values + len(self._numbers))
+
+    def _set_producer(self, values: int, family: Any, kinds: list[_Kind]) -> None:
+        self.producer = np.full(values, -1, np.int64)
+        nodes = np.arange(len(self.firsts))
+        counts = np.array([len(k.graph.outputs) for k in kinds], np.int64)
+        self._results = counts[family] if len(family) else family
+        for k in range(int(self._results.max(initial=0))):
+            having = self._results > k
+            self.producer[self.firsts[having] + k] = nodes[having]
+
+    def _merge(self, adds: Any) -> Any:
+        """Merge sums; which nodes are left."""
+        count, total = len(self.firsts), len(self.args)
+        uses = np.zeros(len(self.producer), np.int64)
+        uses[self.where[list(self.graph.outputs)]] = 1
+        into, absorbed = np.full(count, -1, np.int64), np.zeros(count, np.int64)
+        starts, args = np.empty(count + 1, np.int64), np.empty(total, np.int64)
+        stack = np.empty(total + 1, np.int64)
+        left = run_pass(
+            merge_sums,
+            count,
+            adds,
+            self.starts,
+            self.args,
+            self.firsts,
+            self.producer,
+            uses,
+            into,
+            absorbed,
+            starts,
+            args,
+            stack,
+        )
+        kept = absorbed == 0
+        # A node's new number, and for a merged one that of the sum that it went into.
+        numbers = np.cumsum(kept) - 1
+        for j in np.flatnonzero(~kept)[::-1].tolist():
+            numbers[j] = numbers[into[j]]
+        present = self.node_of >= 0
+        self.node_of[present] = numbers[self.node_of[present]]
+        self.args = args[:left]
+        self.starts = np.append(starts[:-1][kept], left)
+        self.firsts = self.firsts[kept]
+        return kept
+
+    def _read_types(
+        self, found: Scanned, values: int, family: Any, row: Any, kinds: list[_Kind]
+    ) -> None:
+        """`types`, `type_of` and `distinct`."""
+        self.distinct: list[Type] = [_INDEX]
+        known: dict[Any, int] = {_INDEX: 0}
+
+        def number(type_: Type) -> int:
+            at = known.get(type_)
+            if at is None:
+                at = known[type_] = len(self.distinct)
+                self.distinct.append(type_)
+            return at
+
+        self.type_of = np.full(values, -1, np.int64)
+        self.type_of[found.values :] = 0
+        for f, kind in enumerate(kinds):
+            members = np.flatnonzero(family == f)
+            for k, type_ in enumerate(kind.graph.output_types):
+                self.type_of[self.firsts[members] + k] = number(type_)
+        entries = self.graph.entries
+        used = np.zeros(values, bool)
+        used[self.args] = True
+        used[self.where[list(self.graph.outputs)]] = True
+        used[found.values :] = False
+        self.leaves = np.flatnonzero(used & (self.producer < 0)).tolist()
+        for k in self.leaves:
+            self.type_of[k] = number(entries[k][3])
+
+    def _spread(self, wrt: Iterable[int], family: Any, kinds: list[_Kind]) -> None:
+        count = len(family)
+        self.depth = np.zeros(count, np.int64)
+        active = np.zeros(len(self.producer), np.int64)
+        active[list(wrt)] = 1
+        floats = np.array([t.is_float for t in self.distinct], np.int64)
+        carries = np.array([k.carries for k in kinds], np.int64)
+        run_pass(
+            spread,
+            count,
+            self.starts,
+            self.args,
+            self.firsts,
+            self._results,
+            carries[family] if count else family,
+            floats[self.type_of],
+            self.producer,
+            self.depth,
+            active,
+        )
+        self.active = active.astype(bool)
+
+    def _divide(self, family: Any, row: Any, kinds: list[_Kind]) -> None:
+        """The families."""
+        order = np.argsort(family, kind="stable")
+        bounds = np.searchsorted(family[order], np.arange(len(kinds) + 1))
         self.families: list[Family] = []
-        self.where: list[int] = list(range(len(graph.entries)))
-        self.active = [False] * len(graph.entries)
-        for k in wrt:
-            self.active[k] = True
+        self.place = np.empty(len(family), np.int64)
+        for f, kind in enumerate(kinds):
+            members = order[bounds[f] : bounds[f + 1]]
+            self.place[members] = np.arange(len(members))
+            rows = row[members]
+            own = len(kind.graph.inputs) - int(len(rows) > 0 and rows[0] >= 0)
+            operands = np.empty((len(members), 0), np.int64)
+            if not kind.is_sum:
+                operands = self.args[self.starts[members][:, None] + np.arange(own)]
+                if own < len(kind.graph.inputs):
+                    operands = np.concatenate([operands, rows[:, None]], axis=1)
+            self.families.append(Family(kind, members, operands, self.firsts[members]))
+
+    # ------------------------------------------------------------ asking
+
+    def type(self, value: int) -> Type:
+        """The type of a value."""
+        return self.distinct[self.type_of[value]]
+
+    def operands(self, node: int) -> Any:
+        """The values that a node takes, but for the number of a row."""
+        return self.args[self.starts[node] : self.starts[node + 1]]
 
     @property
     def outputs(self) -> list[int]:
         """The value numbers of the graph's outputs."""
-        return [self.where[k] for k in self.graph.outputs]
+        return [int(self.where[k]) for k in self.graph.outputs]
 
     @property
     def node_count(self) -> int:
         """How many nodes there are."""
-        return sum(len(family.members) for family in self.families)
+        return len(self.firsts)
 
 
 def read_program(graph: Graph, wrt: Iterable[int]) -> Program:
     """Read a graph, to be differentiated by the entries `wrt`; cost: linear in its entries."""
-    program = Program(graph, wrt)
-    types, where, active = program.types, program.where, program.active
-    depth = [-1] * len(types)
-    families: dict[Any, Family] = {}
-    calls: dict[int, Family] = {}  # by the parameters' address: they determine the operand types
-    rows: dict[int, int] = {}
-    for i, live in enumerate(graph.live()):
-        if not live:
-            continue
-        op, operands, params, type_ = graph.entries[i]
-        if op is _PROJECT:
-            where[i] = where[operands[0]] + params[0][1]
-            continue
-        if op is INPUT or op is CONSTANT:
-            program.leaves.append(i)
-            continue
-        args = tuple([where[k] for k in operands])
-        if op is _SLICE and _is_row(params[0][1], types[args[0]]):
-            args, op, params = (args[0], _number(program, rows, params)), _GATHER, _FIRST_AXIS
-            depth += [-1] * (len(types) - len(depth))
-        family = calls.get(id(params)) if op is call else None
-        if family is None:
-            key = (op, params, tuple([types[a] for a in args]))
-            family = families.get(key)
-            if family is None:
-                family = families[key] = _family(*key)
-                program.families.append(family)
-            if op is call:
-                calls[id(params)] = family
-        deepest = 1 + max([depth[a] for a in args], default=-1)
-        flows = family.carries and (True in [active[a] for a in args])
-        if type_.__class__ is tuple:
-            first = where[i] = len(types)
-            types += type_
-            depth += [deepest] * len(type_)
-            active += [flows and t.is_float for t in type_]
-        else:
-            first = i
-            depth[i] = deepest
-            active[i] = flows and type_.is_float
-        family.add(i, args, first, deepest)
-    return program
-
-
-_FIRST_AXIS = (("axes", (0,)),)
+    return Program(graph, wrt)
 
 
 def _is_row(key: Any, type_: Type) -> bool:
@@ -140,20 +273,23 @@ def _is_row(key: Any, type_: Type) -> bool:
     )
 
 
-def _number(program: Program, rows: dict[int, int], params: Any) -> int:
-    row = params[0][1][0]
-    found = rows.get(row)
+#: Kinds by (operator, parameters, operand types): most programs use the same few.
+_kinds: dict[Any, _Kind] = {}
+_MOST_KINDS = 4096
+
+
+def _kind(key: Any) -> _Kind:
+    found = _kinds.get(key)
     if found is None:
-        found = rows[row] = len(program.types)
-        program.types.append(_INDEX)
-        program.active.append(False)
-        program.numbers[found] = row
+        if len(_kinds) >= _MOST_KINDS:
+            _kinds.clear()
+        found = _kinds[key] = _made_kind(*key)
     return found
 
 
-def _family(op: Any, params: Any, types: Any) -> Family:
+def _made_kind(op: Any, params: Any, types: Any) -> _Kind:
     if op is call:
-        return Family("call", params[0][1], True, True)
+        return _Kind("call", params[0][1], True, False, True)
     tape = Tape()
     inputs = [tape.input(t)._index for t in types]
     made = tape.record(op, tuple(inputs), params)
@@ -163,4 +299,5 @@ def _family(op: Any, params: Any, types: Any) -> Family:
             tape.record(_PROJECT, (made._index,), (("number", k),))._index
             for k in range(len(made._type))
         ]
-    return Family(op.name, tape.graph(outputs), False, op.differentiable)
+    is_sum = op is _ADD and types[0] is types[1] and types[0].is_float and not types[0].shape
+    return _Kind(op.name, tape.graph(outputs), False, is_sum, op.differentiable)

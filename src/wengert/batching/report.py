@@ -98,25 +98,26 @@ def report_of(
 ) -> DynamicReport:
     """The report of a schedule; `ran` says how each signature runs."""
     records = []
-    batch_of: dict[int, int] = {}
+    batch_of_node = [0] * program.node_count
     for number, batch in enumerate(plan.batches):
         signature = plan.signatures[batch.signature]
         family = program.families[signature.family]
-        places = batch.places.tolist()
-        depths = [family.depths[k] for k in places]
+        depths = program.depth[family.members[batch.places]].tolist()
         pairs: Any = zip(family.graph.input_types, signature.flags, strict=True)
         stacked = tuple([str(t) for t, flag in pairs if flag])
         records.append(
             BatchRecord(
                 family.name,
-                len(places),
+                len(batch.places),
                 (min(depths), max(depths)),
                 stacked,
                 ran[batch.signature] if ran else "",
             )
         )
-        for k in places:
-            batch_of[family.members[k]] = number
+        for node in family.members[batch.places].tolist():
+            batch_of_node[node] = number
+    nodes = program.node_of.tolist()
+    batch_of = {entry: batch_of_node[node] for entry, node in enumerate(nodes) if node >= 0}
     return DynamicReport(
         len(program.graph.entries),
         program.node_count,

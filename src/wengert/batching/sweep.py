@@ -25,39 +25,45 @@ __all__ = ["Sweep"]
 class _Group:
     """The state of one signature in one run: rows of operands, residuals and cotangents."""
 
-    def __init__(self, program: Program, signature: Signature, active: Any) -> None:
+    def __init__(self, program: Program, signature: Signature) -> None:
         family = program.families[signature.family]
         self.family = family
         self.flags = signature.flags
-        members = signature.members.tolist()
-        self.total = len(members)
-        self.operands = np.array(family.operands, np.int64)
+        self.total = len(signature.members)
         self.results = family.results
-        columns = self.operands[signature.members]
-        types = family.graph.input_types
-        self.needed = tuple(
-            bool(t.is_float and active[columns[:, p]].any()) for p, t in enumerate(types)
-        )
-        self.shared = {p: int(columns[0, p]) for p, stacked in enumerate(self.flags) if not stacked}
-        self.body: Body = body_of(family.graph, self.flags, self.needed, native=family.is_call)
         self.done = 0
         self.spans: list[tuple[int, int]] = []
         self.wholes: list[list[Any]] = []
         self.singles: list[Any] = []
-        if not self.body.usable:
+        self.body: Body | None = None
+        if family.is_sum:
+            members = family.members[signature.members]
+            results = program.active[program.firsts[members]]
+            self.needs_gradient = bool(results.any())
             return
-        body = self.body
+        types = family.graph.input_types
+        self.columns = [np.ascontiguousarray(column) for column in family.operands.T]
+        members = signature.members
+        self.needed = tuple(
+            bool(t.is_float and program.active[column[members]].any())
+            for t, column in zip(types, self.columns, strict=True)
+        )
+        self.needs_gradient = any(self.needed)
+        self.shared = {
+            p: int(self.columns[p][members[0]])
+            for p, stacked in enumerate(self.flags)
+            if not stacked
+        }
+        body = body_of(family.graph, self.flags, self.needed, native=family.is_call)
+        if not body.usable:
+            return
+        self.body = body
         kept = {s.number for s in body.sources if s.kind == "operand"}
         self.operand_rows: dict[int, Any] = {
             p: _rows(self.total, types[p]) for p in kept if self.flags[p]
         }
         self.residual_rows = [_rows(self.total, t) for t in body.residuals]
         self.deferred_rows = [_rows(self.total, body.late.row_type(k)) for k in body.late_rows]
-
-    @property
-    def needs_gradient(self) -> bool:
-        """Whether an operand gets a cotangent."""
-        return any(self.needed)
 
 
 def _rows(count: int, type_: Type) -> Any:
@@ -75,9 +81,8 @@ class Sweep:
     def __init__(self, program: Program, plan: Schedule, leaves: Mapping[int, Any]) -> None:
         self.program = program
         self.plan = plan
-        self.leaves = {k: np.asarray(v, order="C") for k, v in leaves.items()}
-        self.active = np.array(program.active, bool)
-        self.groups = [_Group(program, s, self.active) for s in plan.signatures]
+        self.leaves = {k: np.asarray(leaves[k], order="C") for k in program.leaves}
+        self.groups = [_Group(program, s) for s in plan.signatures]
         self._place()
         self.values = {t: _rows(n, t) for t, n in self.counts.items()}
         self.shared_cotangents: dict[int, Any] = {}
@@ -89,37 +94,35 @@ class Sweep:
     def _place(self) -> None:
         """A row in the arena of its type for each computed value and each stacked leaf."""
         program = self.program
-        self.row = np.full(len(program.types), -1, np.int64)
+        self.row = np.full(len(program.producer), -1, np.int64)
         self.counts: dict[Type, int] = {}
-        stacked: set[int] = set()
-        computed = np.zeros(len(program.types), bool)
-        for family in program.families:
-            computed[family.results] = True
+        stacked = np.zeros(len(program.producer), bool)
         for group, signature in zip(self.groups, self.plan.signatures, strict=True):
-            if group.body.usable:
+            if group.family.is_sum:
+                for node in group.family.members.tolist():
+                    stacked[program.operands(node)] = True
+            elif group.body is not None:
                 for p, flag in enumerate(group.flags):
                     if flag:
-                        column = group.operands[signature.members, p]
-                        stacked.update(column[~computed[column]].tolist())
+                        stacked[group.columns[p][signature.members]] = True
+        stacked &= program.producer < 0
         self.stacked_leaves: dict[Type, list[int]] = {}
-        for value in sorted(stacked):
-            type_ = program.types[value]
+        for value in np.flatnonzero(stacked).tolist():
+            type_ = program.type(value)
             self.row[value] = self.counts.get(type_, 0)
-            self.counts[type_] = self.row[value] + 1
+            self.counts[type_] = int(self.row[value]) + 1
             self.stacked_leaves.setdefault(type_, []).append(value)
         self.first_rows: list[list[int]] = []
         for batch in self.plan.batches:
             group = self.groups[batch.signature]
+            n = len(batch.places)
             begins = []
             for j, type_ in enumerate(group.family.graph.output_types):
                 begin = self.counts.get(type_, 0)
-                self.row[group.results[batch.places, j]] = np.arange(
-                    begin, begin + len(batch.places)
-                )
-                self.counts[type_] = begin + len(batch.places)
+                self.row[group.results[batch.places, j]] = np.arange(begin, begin + n)
+                self.counts[type_] = begin + n
                 begins.append(begin)
             self.first_rows.append(begins)
-        self.counts = {t: int(n) for t, n in self.counts.items()}
 
     def _place_leaves(self) -> None:
         numbers = self.program.numbers
@@ -134,13 +137,15 @@ class Sweep:
             return self.leaves[number]
         if number in self.program.numbers:
             return np.int64(self.program.numbers[number])
-        return self.values[self.program.types[number]][int(self.row[number])]
+        return self.values[self.program.type(number)][int(self.row[number])]
 
     def how(self) -> list[str]:
         """How each signature runs, for reports."""
         return [
-            "node by node"
-            if not group.body.usable
+            "one sum"
+            if group.family.is_sum
+            else "node by node"
+            if group.body is None
             else "native: " + "; ".join(group.body.kernels)
             if group.body.is_native
             else "NumPy"
@@ -154,12 +159,21 @@ class Sweep:
         with np.errstate(all="ignore"):
             for batch, begins in zip(self.plan.batches, self.first_rows, strict=True):
                 group = self.groups[batch.signature]
-                if group.body.usable:
-                    self._forward_batch(group, batch.places, begins)
+                if group.family.is_sum:
+                    self._forward_sums(group, batch.places, begins[0])
+                elif group.body is not None:
+                    self._forward_batch(group, group.body, batch.places, begins)
                 else:
                     self._forward_singly(group, batch.places, begins)
 
-    def _forward_batch(self, group: _Group, places: Any, begins: Sequence[int]) -> None:
+    def _forward_sums(self, group: _Group, places: Any, begin: int) -> None:
+        arena = self.values[group.family.graph.output_types[0]]
+        for at, node in enumerate(group.family.members[places].tolist()):
+            arena[begin + at] = arena[self.row[self.program.operands(node)]].sum()
+
+    def _forward_batch(
+        self, group: _Group, body: Body, places: Any, begins: Sequence[int]
+    ) -> None:
         n, start = len(places), group.done
         end = start + n
         group.done = end
@@ -170,7 +184,7 @@ class Sweep:
             if not stacked:
                 operands.append(self.value(group.shared[p]))
                 continue
-            rows = self.row[group.operands[places, p]]
+            rows = self.row[group.columns[p][places]]
             arena = self.values[types[p]]
             target = group.operand_rows.get(p)
             if _in_order(rows):
@@ -186,7 +200,7 @@ class Sweep:
             for t, begin in zip(group.family.graph.output_types, begins, strict=True)
         ]
         outputs += [rows[start:end] for rows in group.residual_rows]
-        group.wholes.append(group.body.forward(n, operands, outputs))
+        group.wholes.append(body.forward(n, operands, outputs))
 
     def _forward_singly(self, group: _Group, places: Any, begins: Sequence[int]) -> None:
         graph = group.family.graph
@@ -195,7 +209,7 @@ class Sweep:
         wrt = tuple(p for p, need in enumerate(group.needed) if need)
         parts = pullback_graph(graph, wrt, seeded if wrt else ())
         for at, place in enumerate(places.tolist()):
-            found = run(parts.early, [self.value(int(v)) for v in group.operands[place]])
+            found = run(parts.early, [self.value(int(v)) for v in group.family.operands[place]])
             for j, type_ in enumerate(types):
                 self.values[type_][begins[j] + at] = found[j]
             group.singles.append((place, parts, found[len(types) :], seeded, wrt))
@@ -207,7 +221,7 @@ class Sweep:
         for type_, count in self.counts.items():
             if type_.is_float:
                 self.cotangents[type_] = np.zeros((count, *type_.shape), type_.dtype)
-        type_ = self.program.types[seed]
+        type_ = self.program.type(seed)
         if self.row[seed] >= 0:
             self.cotangents[type_][self.row[seed]] += 1
         else:
@@ -218,13 +232,24 @@ class Sweep:
                 group = self.groups[batch.signature]
                 if not group.needs_gradient:
                     continue
-                if group.body.usable:
-                    self._backward_batch(group, batch.places, begins)
+                if group.family.is_sum:
+                    self._backward_sums(group, batch.places, begins[0])
+                elif group.body is not None:
+                    self._backward_batch(group, group.body, batch.places, begins)
                 else:
                     self._backward_singly(group, batch.places, begins)
 
-    def _backward_batch(self, group: _Group, places: Any, begins: Sequence[int]) -> None:
-        body, n = group.body, len(places)
+    def _backward_sums(self, group: _Group, places: Any, begin: int) -> None:
+        type_ = group.family.graph.output_types[0]
+        for at, node in enumerate(group.family.members[places].tolist()):
+            rows = self.row[self.program.operands(node)]
+            found = np.broadcast_to(self.cotangents[type_][begin + at], rows.shape)
+            self._scatter(type_, rows, found)
+
+    def _backward_batch(
+        self, group: _Group, body: Body, places: Any, begins: Sequence[int]
+    ) -> None:
+        n = len(places)
         start, end = group.spans.pop()
         wholes = group.wholes.pop()
         types = group.family.graph.output_types
@@ -232,14 +257,14 @@ class Sweep:
             self._given(group, source, (start, end), wholes, begins, n, types)
             for source in body.sources
         ]
-        columns = [group.operands[places, p] for p in body.rows_out]
+        columns = [group.columns[p][places] for p in body.rows_out]
         outputs: list[Any] = [_rows(n, group.family.graph.input_types[p]) for p in body.rows_out]
         outputs += [rows[start:end] for rows in group.deferred_rows]
         body.backward(n, given, outputs)
         for p, column, found in zip(body.rows_out, columns, outputs, strict=False):
             self._scatter(group.family.graph.input_types[p], self.row[column], found)
         if start == 0 and body.summed:
-            self._sum(group, wholes)
+            self._sum(group, body, wholes)
 
     def _given(
         self,
@@ -264,9 +289,8 @@ class Sweep:
         arenas = self.values if kind == "output" else self.cotangents
         return arenas[types[number]][begins[number] : begins[number] + n]
 
-    def _sum(self, group: _Group, wholes: Sequence[Any]) -> None:
+    def _sum(self, group: _Group, body: Body, wholes: Sequence[Any]) -> None:
         """The cotangents of shared operands: all batches of the signature have been run back."""
-        body = group.body
         env: dict[int, Any] = dict(zip(body.late_rows, group.deferred_rows, strict=True))
         types = group.family.graph.output_types
         deferred = set(body.deferred)
@@ -288,7 +312,7 @@ class Sweep:
         for p, found in body.sums(group.total, env):
             value = group.shared[p]
             if self.row[value] >= 0:
-                self.cotangents[self.program.types[value]][self.row[value]] += found
+                self.cotangents[self.program.type(value)][self.row[value]] += found
             else:
                 self._add_shared(value, found)
 
@@ -307,9 +331,9 @@ class Sweep:
             place, parts, residuals, seeded, wrt = group.singles.pop()
             seeds = [self.cotangents[types[j]][begins[j] + at] for j in seeded]
             for p, found in zip(wrt, run(parts.late, [*residuals, *seeds]), strict=True):
-                value = int(group.operands[place, p])
+                value = int(group.family.operands[place, p])
                 if self.row[value] >= 0:
-                    self.cotangents[self.program.types[value]][self.row[value]] += found
+                    self.cotangents[self.program.type(value)][self.row[value]] += found
                 else:  # it may be one of the residuals, or a view of one
                     self._add_shared(value, np.array(found))
 
@@ -334,7 +358,7 @@ class Sweep:
 
     def gradient(self, leaf: int) -> Any:
         """The cotangent of a leaf, as an array of the caller's own."""
-        type_ = self.program.types[leaf]
+        type_ = self.program.graph.entries[leaf][3]
         found = self.shared_cotangents.get(leaf)
         if self.row[leaf] >= 0 and type_ in self.cotangents:
             own = self.cotangents[type_][self.row[leaf]]

@@ -19,6 +19,7 @@ from wengert.codegen.loops import build_kernel
 from wengert.codegen.native import build_runtime
 from wengert.codegen.numbers import build_call
 from wengert.codegen.product import build_product
+from wengert.codegen.restricted import build_words
 from wengert.codegen.state import addresses
 from wengert.codegen.walk import build_walk
 
@@ -30,6 +31,7 @@ __all__ = [
     "kernels_code",
     "load_object",
     "runtime_code",
+    "words_code",
 ]
 
 #: Never freed (see `engine`).
@@ -173,6 +175,12 @@ def runtime_code() -> Code:
     module = _module()
     names = build_runtime(module)
     return Code(module, names, in_registers=True)
+
+
+def words_code(functions: Sequence[Any]) -> Code:
+    """Functions of words (see `restricted`)."""
+    module = _module()
+    return Code(module, build_words(module, functions), in_registers=True)
 
 
 def load_object(body: bytes, names: Sequence[str]) -> list[int]:

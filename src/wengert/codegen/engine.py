@@ -9,19 +9,30 @@ they do not even import it (`elf`).
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wengert.codegen import background, cache, elf, state
 from wengert.codegen.kernel import Spec
 from wengert.codegen.pool import ensure_pool
+from wengert.codegen.restricted import words_name
 
 if TYPE_CHECKING:
     from wengert.codegen.compiler import Code
 
-__all__ = ["Compiled", "absent", "compile_kernels", "runtime_address", "statistics"]
+__all__ = [
+    "Compiled",
+    "absent",
+    "compile_kernels",
+    "is_started",
+    "runtime_address",
+    "statistics",
+    "words_addresses",
+]
 
 #: How often a process looks at the size of the folder: at the first compilation, and every so many.
 _TRIM_EVERY = 32
@@ -163,6 +174,30 @@ def runtime_address(name: str) -> int:
                 _load_runtime()
             found = _addresses[name]
     return found
+
+
+def is_started() -> bool:
+    """Whether this process has run native code."""
+    return bool(_addresses)
+
+
+def words_addresses(functions: Sequence[Any]) -> list[int]:
+    """The addresses of functions of words (see `restricted`), which are kept on disk as one."""
+    names = [words_name(f) for f in functions]
+    with _lock:
+        if any(name not in _addresses for name in names):
+            sources = sorted({f.__code__.co_filename for f in functions})
+            digest = hashlib.sha256(b"".join(Path(file).read_bytes() for file in sources))
+            file = cache.file_name(" ".join(["words", *names, digest.hexdigest()]))
+            body = cache.read(file)
+            if body is None:
+                from wengert.codegen.compiler import words_code
+
+                statistics["modules"] += 1
+                _make(words_code(functions), lambda body: cache.write(file, body))
+            else:
+                _addresses.update(zip(names, _load(body, names), strict=True))
+        return [_addresses[name] for name in names]
 
 
 def _load_runtime() -> None:

@@ -1,0 +1,211 @@
+"""The passes over a program as arrays of integers, written as functions of words.
+
+Node j has the operands `args[starts[j]:starts[j + 1]]`, which are values; `producer` has for each
+value the node that computes it, or -1 for a leaf. Nodes come after those whose results they use.
+They run as native code once the process has some (`codegen.restricted`), else as Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import numpy as np
+
+from wengert.codegen.engine import is_started, words_addresses
+from wengert.codegen.restricted import words
+
+__all__ = ["agenda", "count_users", "merge_sums", "run_pass", "spread"]
+
+
+@words
+def merge_sums(  # type: ignore[no-untyped-def]
+    count, adds, starts, args, firsts, producer, uses, into, absorbed, new_starts, new_args, stack
+):
+    """Give each sum the terms of the sums that are used by it alone.
+
+    `adds` says which nodes add two numbers; `uses` is how often values are used outside. Fills
+    `absorbed` and the new operands; returns how many of these there are.
+    """
+    for j in range(count):
+        for k in range(starts[j], starts[j + 1]):
+            value = args[k]
+            uses[value] += 1
+            if adds[j] != 0 and producer[value] >= 0:
+                into[producer[value]] = j
+    for j in range(count):
+        absorbed[j] = 0
+        if adds[j] != 0 and into[j] >= 0 and uses[firsts[j]] == 1:
+            absorbed[j] = 1
+    total = 0
+    for j in range(count):
+        new_starts[j] = total
+        if absorbed[j] != 0:
+            continue
+        if adds[j] == 0:
+            for k in range(starts[j], starts[j + 1]):
+                new_args[total] = args[k]
+                total += 1
+            continue
+        # Depth first, terms in order: a node to open is on the stack as it is, a term as its
+        # negative.
+        stack[0] = j
+        top = 1
+        while top > 0:
+            top -= 1
+            item = stack[top]
+            if item < 0:
+                new_args[total] = -1 - item
+                total += 1
+                continue
+            k = starts[item + 1] - 1
+            while k >= starts[item]:
+                value = args[k]
+                node = producer[value]
+                if node >= 0 and absorbed[node] != 0:
+                    stack[top] = node
+                else:
+                    stack[top] = -1 - value
+                top += 1
+                k -= 1
+    new_starts[count] = total
+    return total
+
+
+@words
+def spread(  # type: ignore[no-untyped-def]
+    count, starts, args, firsts, results, carries, floats, producer, depth, active
+):
+    """Fill `depth`, the longest way from a leaf, and `active`, whether a value depends on those
+    that derivatives are taken by; `results` is how many a node has, `floats` is about values."""
+    for j in range(count):
+        deepest = -1
+        flows = 0
+        for k in range(starts[j], starts[j + 1]):
+            value = args[k]
+            node = producer[value]
+            if node >= 0 and depth[node] > deepest:
+                deepest = depth[node]
+            if active[value] != 0:
+                flows = 1
+        depth[j] = deepest + 1
+        if flows != 0 and carries[j] != 0:
+            for value in range(firsts[j], firsts[j] + results[j]):
+                active[value] = floats[value]
+    return 0
+
+
+@words
+def count_users(  # type: ignore[no-untyped-def]
+    count, starts, args, producer, waiting, bounds, users, cursor
+):
+    """Fill `waiting`, how many operands of a node are computed, and who uses its results: the nodes
+    `users[bounds[j]:bounds[j + 1]]`, once per use."""
+    for j in range(count):
+        for k in range(starts[j], starts[j + 1]):
+            node = producer[args[k]]
+            if node >= 0:
+                waiting[j] += 1
+                bounds[node + 1] += 1
+    for j in range(count):
+        bounds[j + 1] += bounds[j]
+        cursor[j] = bounds[j]
+    for j in range(count):
+        for k in range(starts[j], starts[j + 1]):
+            node = producer[args[k]]
+            if node >= 0:
+                users[cursor[node]] = j
+                cursor[node] += 1
+    return 0
+
+
+@words
+def agenda(  # type: ignore[no-untyped-def]
+    count,
+    signature,
+    waiting,
+    bounds,
+    users,
+    signatures,
+    rank,
+    head,
+    tail,
+    following,
+    order,
+    chosen,
+    ends,
+):
+    """Emit batches until every node has run: of the signatures with a ready node always the one of
+    lowest rank, with all of its ready nodes, in the order in which they became ready.
+
+    Fills `order` (the nodes), and for each batch `chosen` (its signature) and `ends` (where it ends
+    in `order`); returns the number of batches. `head`, `tail` and `following` are the queues of
+    ready nodes, one per signature.
+    """
+    for s in range(signatures):
+        head[s] = -1
+    for j in range(count):
+        if waiting[j] == 0:
+            s = signature[j]
+            following[j] = -1
+            if head[s] < 0:
+                head[s] = j
+            else:
+                following[tail[s]] = j
+            tail[s] = j
+    emitted = 0
+    batches = 0
+    while emitted < count:
+        best = -1
+        for s in range(signatures):
+            if head[s] >= 0 and (best < 0 or rank[s] < rank[best]):
+                best = s
+        if best < 0:
+            return -1
+        begin = emitted
+        node = head[best]
+        head[best] = -1
+        while node >= 0:
+            order[emitted] = node
+            emitted += 1
+            node = following[node]
+        for k in range(begin, emitted):
+            for u in range(bounds[order[k]], bounds[order[k] + 1]):
+                j = users[u]
+                waiting[j] -= 1
+                if waiting[j] == 0:
+                    s = signature[j]
+                    following[j] = -1
+                    if head[s] < 0:
+                        head[s] = j
+                    else:
+                        following[tail[s]] = j
+                    tail[s] = j
+        chosen[batches] = best
+        ends[batches] = emitted
+        batches += 1
+    return batches
+
+
+_PASSES = (merge_sums, spread, count_users, agenda)
+#: Nodes from which the passes are worth loading native code for.
+_MANY = 1000
+
+
+@functools.cache
+def _compiled() -> dict[Any, Any]:
+    found = {}
+    for function, address in zip(_PASSES, words_addresses(_PASSES), strict=True):
+        arity = function.__code__.co_argcount
+        kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arity)
+        found[function] = kind(address)
+    return found
+
+
+def run_pass(function: Any, count: int, *arguments: Any) -> int:
+    """Run one of the passes over `count` nodes; arrays must be of 64-bit integers."""
+    if not (is_started() or count >= _MANY):
+        return int(function(count, *arguments))
+    words_of = [a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments]
+    return int(_compiled()[function](count, *words_of))

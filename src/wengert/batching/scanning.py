@@ -1,0 +1,247 @@
+"""Reading the entries of a recorded graph into arrays: by native code, or by Python.
+
+A graph's entries are Python tuples. Reading thousands of them is most of what scheduling a dynamic
+graph costs, so native code does it, with what it needs to know about CPython's objects: the type of
+an object is its word 1, the length of a tuple word 2, its items begin at word 3.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from wengert.codegen.engine import is_started, words_addresses
+from wengert.codegen.restricted import call, words
+from wengert.codegen.tables import numbered
+from wengert.graph import CONSTANT, INPUT, Graph
+from wengert.ops import TABLE
+
+__all__ = ["Scanned", "scan", "scan_by_python"]
+
+_PROJECT = TABLE["project"]
+_MANY = 1000
+
+
+class Scanned(NamedTuple):
+    """The nodes that the outputs of a graph need, as arrays.
+
+    entries : entry of each node; kinds : nodes of one kind agree in operator, parameters and types
+    of the operands (nodes of different kinds may agree too)
+    starts, args : operands of node j are the values args[starts[j]:starts[j + 1]]
+    firsts : its first result; a single result has the number of its entry, those of an entry with
+    several come after all entries
+    where : value number of each entry, -1 for entries that are not needed
+    values : how many values there are
+    """
+
+    entries: Any
+    kinds: Any
+    starts: Any
+    args: Any
+    firsts: Any
+    where: Any
+    values: int
+
+
+def scan(graph: Graph) -> Scanned:
+    """Read a graph; cost: linear in its entries."""
+    if (is_started() or len(graph) >= _MANY) and _is_known():
+        return _scan_natively(graph)
+    return scan_by_python(graph)
+
+
+def scan_by_python(graph: Graph) -> Scanned:
+    """As `scan`, without native code."""
+    live = graph.live()
+    where = np.full(len(graph), -1, np.int64)
+    types: list[Any] = [entry[3] for entry in graph.entries]
+    entries, kinds, starts, args, firsts = [], [], [0], [], []
+    known: dict[Any, int] = {}
+    for i, (op, operands, params, type_) in enumerate(graph.entries):
+        if not live[i]:
+            continue
+        if op is _PROJECT:
+            where[i] = where[operands[0]] + params[0][1]
+            continue
+        where[i] = i
+        if op is INPUT or op is CONSTANT:
+            continue
+        own = [int(where[k]) for k in operands]
+        key = (id(op), id(params), tuple([types[v] for v in own]))
+        kinds.append(known.setdefault(key, len(known)))
+        entries.append(i)
+        args += own
+        starts.append(len(args))
+        if type_.__class__ is tuple:
+            where[i] = len(types)
+            types += type_
+        firsts.append(int(where[i]))
+    arrays = [np.array(x, np.int64) for x in (entries, kinds, starts, args, firsts)]
+    return Scanned(*arrays, where, len(types))
+
+
+# ---------------------------------------------------------------- native
+
+#: What the native functions are told: operators, the class of tuples, Python's function.
+_SETUP = numbered("project", "input", "constant", "tuple", "PyLong_AsSsize_t")
+_CLASS, _LENGTH, _ITEMS = 1, 2, 3
+_OP, _OPERANDS, _PARAMS, _TYPE = (_ITEMS + k for k in range(4))
+#: Odd numbers that spread the bits of addresses.
+_SPREAD, _MIX = 0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9
+
+
+@words
+def _measure(entries, count, live, setup, sizes):  # type: ignore[no-untyped-def]
+    """Complete `live`, in which the outputs are marked; `sizes` gets the numbers of nodes, of their
+    operands, and of results of nodes with several."""
+    nodes = 0
+    operand_count = 0
+    extra = 0
+    i = count - 1
+    while i >= 0:
+        if live[i] != 0:
+            entry = entries[_ITEMS + i]
+            operands = entry[_OPERANDS]
+            length = operands[_LENGTH]
+            for k in range(length):
+                live[call(setup[_SETUP["PyLong_AsSsize_t"]], operands[_ITEMS + k])] = 1
+            op = entry[_OP]
+            if (
+                op != setup[_SETUP["project"]]
+                and op != setup[_SETUP["input"]]
+                and op != setup[_SETUP["constant"]]
+            ):
+                nodes += 1
+                operand_count += length
+                if entry[_TYPE][_CLASS] == setup[_SETUP["tuple"]]:
+                    extra += entry[_TYPE][_LENGTH]
+        i -= 1
+    sizes[0] = nodes
+    sizes[1] = operand_count
+    sizes[2] = extra
+    return 0
+
+
+@words
+def _same_kind(  # type: ignore[no-untyped-def]
+    entries, entry, node, other, node_entries, starts, args, types
+):
+    """Whether two nodes agree in operator, parameters and types of the operands."""
+    second = entries[_ITEMS + node_entries[other]]
+    if entry[_OP] != second[_OP] or entry[_PARAMS] != second[_PARAMS]:
+        return 0
+    length = starts[node + 1] - starts[node]
+    if length != starts[other + 1] - starts[other]:
+        return 0
+    for k in range(length):
+        if types[args[starts[node] + k]] != types[args[starts[other] + k]]:
+            return 0
+    return 1
+
+
+@words
+def _read(  # type: ignore[no-untyped-def]
+    entries, count, live, setup, mask, table, node_entries, kinds, starts, args, firsts, where, types
+):
+    """Fill the arrays of `Scanned`. `types` gets the addresses of the values' types; `table` has
+    `mask + 1` places, all -1, for the first node of each kind."""
+    nodes = 0
+    known = 0
+    total = 0
+    values = count
+    starts[0] = 0
+    for i in range(count):
+        where[i] = -1
+        if live[i] == 0:
+            continue
+        entry = entries[_ITEMS + i]
+        op = entry[_OP]
+        type_ = entry[_TYPE]
+        operands = entry[_OPERANDS]
+        if op == setup[_SETUP["project"]]:
+            source = call(setup[_SETUP["PyLong_AsSsize_t"]], operands[_ITEMS])
+            number = call(setup[_SETUP["PyLong_AsSsize_t"]], entry[_PARAMS][_ITEMS][_ITEMS + 1])
+            where[i] = where[source] + number
+            continue
+        where[i] = i
+        types[i] = type_
+        if op == setup[_SETUP["input"]] or op == setup[_SETUP["constant"]]:
+            continue
+        hashed = (op ^ (entry[_PARAMS] * _MIX)) * _SPREAD
+        for k in range(operands[_LENGTH]):
+            value = where[call(setup[_SETUP["PyLong_AsSsize_t"]], operands[_ITEMS + k])]
+            args[total] = value
+            total += 1
+            hashed = (hashed ^ (hashed >> 29) ^ types[value]) * _MIX
+        node_entries[nodes] = i
+        starts[nodes + 1] = total
+        firsts[nodes] = i
+        if type_[_CLASS] == setup[_SETUP["tuple"]]:
+            where[i] = values
+            firsts[nodes] = values
+            for k in range(type_[_LENGTH]):
+                types[values] = type_[_ITEMS + k]
+                values += 1
+        place = (hashed ^ (hashed >> 32)) & mask
+        while 1:
+            first = table[place]
+            if first < 0:
+                table[place] = nodes
+                kinds[nodes] = known
+                known += 1
+                break
+            if _same_kind(entries, entry, nodes, first, node_entries, starts, args, types) != 0:
+                kinds[nodes] = kinds[first]
+                break
+            place = (place + 1) & mask
+        nodes += 1
+    return known
+
+
+@functools.cache
+def _compiled() -> tuple[Any, Any, Any]:
+    functions = (_measure, _read)
+    made = []
+    for function, address in zip(functions, words_addresses(functions), strict=True):
+        arity = function.__code__.co_argcount
+        # `PYFUNCTYPE`: they read Python's objects, so they hold the GIL.
+        made.append(ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arity)(address))
+    number = ctypes.cast(ctypes.pythonapi.PyLong_AsSsize_t, ctypes.c_void_p).value
+    words_of = [id(_PROJECT), id(INPUT), id(CONSTANT), id(tuple), number]
+    return made[0], made[1], np.array(words_of, np.int64)
+
+
+@functools.cache
+def _is_known() -> bool:
+    """Whether objects of this Python are laid out as the native functions take them to be."""
+    if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return False
+    pair = (INPUT, CONSTANT)
+    found = [ctypes.c_int64.from_address(id(pair) + 8 * k).value for k in range(1, 5)]
+    return found == [id(tuple), 2, id(INPUT), id(CONSTANT)]
+
+
+def _scan_natively(graph: Graph) -> Scanned:
+    measure, read, setup = _compiled()
+    entries, count = graph.entries, len(graph.entries)
+    live = np.zeros(count, np.int64)
+    live[list(graph.outputs)] = 1
+    sizes = np.zeros(3, np.int64)
+    measure(id(entries), count, _at(live), _at(setup), _at(sizes))
+    nodes, operands, extra = sizes.tolist()
+    node_entries, kinds, firsts = (np.empty(nodes, np.int64) for _ in range(3))
+    starts, args = np.empty(nodes + 1, np.int64), np.empty(operands, np.int64)
+    where, types = np.empty(count, np.int64), np.empty(count + extra, np.int64)
+    places = 1 << (2 * nodes + 2).bit_length()
+    table = np.full(places, -1, np.int64)
+    arrays = (table, node_entries, kinds, starts, args, firsts, where, types)
+    read(id(entries), count, _at(live), _at(setup), places - 1, *map(_at, arrays))
+    return Scanned(node_entries, kinds, starts, args, firsts, where, count + extra)
+
+
+def _at(array: Any) -> int:
+    return int(array.ctypes.data)
