@@ -46,7 +46,6 @@ class Recorder(Tape):
         self.values: dict[int, Any] = {}
         self.why_no_values = why_no_values
         self.prepare: Callable[[Graph], Graph] | None = getattr(parent, "prepare", None)
-        self.keeps_calls = False
         self.fast = not lines
         self.budget: int | None = None
 

@@ -14,7 +14,6 @@ from wengert.codegen.bounds import build_bounds
 from wengert.codegen.control import build_control
 from wengert.codegen.memory import build_memory
 from wengert.codegen.pycall import build_entry
-from wengert.codegen.recording import build_recording
 from wengert.codegen.threads import build_threads
 
 __all__ = ["build_runtime"]
@@ -33,7 +32,7 @@ def build_runtime(module: ir.Module) -> list[str]:
     _gemm(module, "gemm_f32", ir.FloatType())
     _gemm(module, "gemm_f64", ir.DoubleType())
     own = ["run_steps", "call_with_int", "gemm_f32", "gemm_f64"]
-    own += [*build_bounds(module), *build_memory(module), *build_recording(module)]
+    own += [*build_bounds(module), *build_memory(module)]
     return [*own, *build_control(module), *build_entry(module), *threads]
 
 

@@ -6,7 +6,8 @@ the address of a *site*; a site begins a list of *descriptors*, one per signatur
 
 1. walks the descriptor's nodes: each fetches an object (an argument, or an item of a list, tuple or
    dict fetched before) and checks it (type, dtype, shape, contiguity, or length);
-2. on any mismatch tries the next descriptor, and at last calls the fallback, a Python function;
+2. on any mismatch tries the next descriptor, then whether the arguments are traced ones of a known
+   kind, whose use is to be recorded (`calls`), and at last calls the fallback, a Python function;
 3. takes the arena, allocates the output arrays, or takes those of donated arguments, runs the steps
    (without the GIL where they are long, holding references to the inputs), and builds the tree of
    results.
@@ -153,6 +154,7 @@ def _build_enter(module: ir.Module) -> Any:
     b.store(w.load(b.load(current), DESCRIPTOR["next"]), current)
     b.branch(start)
     b.position_at_end(fallback)
+    _record(w, site, args, count, names)
     b.ret(w.py("PyObject_Vectorcall", w.load(site, SITE["fallback"]), args, count, names))
     return function
 
@@ -170,6 +172,17 @@ def _check_names(w: Words, names: Any, keywords: Any, mismatch: Any) -> None:
             with w.times(number) as i:
                 own = w.load(b.add(names, constant(24)), i)
                 w.unless(w.same(own, w.load(keywords, b.add(i, constant(1)))), mismatch)
+
+
+def _record(w: Words, site: Any, args: Any, count: Any, names: Any) -> None:
+    """Where the arguments are traced in a way that is known, return what recording gives."""
+    b = w.b
+    traced = w.load(site, SITE["traced"])
+    known = b.icmp_unsigned("!=", traced, constant(0))
+    with b.if_then(b.and_(known, w.same(names, constant(0)))):
+        found = w.call(w.load(site, SITE["record_call"]), traced, args, count)
+        with b.if_then(b.icmp_unsigned("!=", found, constant(0))):
+            b.ret(found)
 
 
 def _call_of_numbers(w: Words, descriptor: Any, args: Any, mismatch: Any) -> None:

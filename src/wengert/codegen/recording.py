@@ -1,4 +1,4 @@
-"""Recording in native code: the number slots of `Variable`, built as LLVM IR.
+"""Recording in native code: what `Variable`'s slots do, as functions of words (see `restricted`).
 
 An operation on variables appends an entry to their tape and makes a new variable. The functions
 here do that for operands that need no conversion: they find the type of the result in a table of
@@ -8,283 +8,446 @@ what Python recorded before. Whatever they don't recognise they give to a Python
 The word `wengert_recording` of `state` says where the words are that `recording_tables` describes.
 
 An entry that equals the one at its place in `tape.expected` is not made anew but shared. Facts
-about CPython's objects: see `pycall`; besides, the value of a float stands at byte 16, the address
-of the items of a list at 24.
+about CPython's objects: see `pycall`; besides, the value of a float stands at byte 16, start, stop
+and step of a slice from there on, the address of the items of a list at 24.
 """
+
+# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
 from __future__ import annotations
 
-from typing import Any
+from wengert.codegen.recording_tables import (
+    ITEM,
+    ROW,
+    ROW_BYTES,
+    ROWS,
+    SETUP,
+    SHIFT,
+    SPREAD,
+    TAPE,
+    VARIABLE,
+    VIEW,
+)
+from wengert.codegen.restricted import Static, call, scratch, single, words
 
-from wengert.codegen import ir
-from wengert.codegen.pycall import I32, I64, Words, constant
-from wengert.codegen.recording_tables import BINARY, ROW, SETUP, SPREAD, TAPE, VARIABLE
+__all__ = ["SLOTS", "append_entry", "hold", "index_of", "is_handle", "new_variable", "new_tuple"]
 
-__all__ = ["build_recording"]
+RECORDING = Static("wengert_recording")
 
-_TYPE = 1  # the word of every object that holds its type
+_CLASS = 1  # the word of every object that holds its type
 _SIZE = 2  # of a list or tuple
 _ITEMS = 3  # of a tuple; of a list: the address of its items
+_START, _STOP, _STEP = 2, 3, 4  # of a slice
+_FLOAT = 2  # the value of a float
+
+# ---------------------------------------------------------------- objects
 
 
-def build_recording(module: ir.Module) -> list[str]:
-    """Add the functions to a module; return the names of those that Python needs."""
-    place = ir.GlobalVariable(module, I64, "wengert_recording")
-    shared = _Shared(module, place)
-    binary = [shared.binary(name) for name in BINARY]
-    return [*binary, shared.negative(), shared.ufunc()]
+@words
+def hold(value):
+    """A reference more; the value."""
+    call(RECORDING[0][SETUP["Py_IncRef"]], value)
+    return value
 
 
-class _Code(Words):
-    """Emits code that reads the set-up."""
-
-    def __init__(self, function: ir.Function, place: Any) -> None:
-        super().__init__(function)
-        self.setup = self.b.load(place)
-
-    def word(self, name: str) -> Any:
-        return self.load(self.setup, SETUP[name])
-
-    def py(self, name: str, *args: Any, result: Any = I64) -> Any:
-        return self.call(self.word(name), *args, result=result)
-
-    def hold(self, value: Any) -> Any:
-        """A reference more."""
-        self.py("Py_IncRef", value, result=ir.VoidType())
-        return value
-
-    def drop(self, value: Any) -> None:
-        """A reference less."""
-        self.py("Py_DecRef", value, result=ir.VoidType())
-
-    def is_variable(self, value: Any) -> Any:
-        return self.same(self.load(value, _TYPE), self.word("variable"))
-
-    def item(self, items: Any, k: Any) -> Any:
-        return self.load(self.load(items, _ITEMS), k)
+@words
+def drop(value):
+    """A reference less."""
+    return call(RECORDING[0][SETUP["Py_DecRef"]], value)
 
 
-class _Shared:
-    """The functions that the slots share, and the slots."""
+@words
+def is_handle(value):
+    """Whether it is a `Variable` or a `View`, and nothing derived from them."""
+    setup = RECORDING[0]
+    if value[_CLASS] == setup[SETUP["variable"]] or value[_CLASS] == setup[SETUP["view"]]:
+        return 1
+    return 0
 
-    def __init__(self, module: ir.Module, place: Any) -> None:
-        self.module = module
-        self.place = place
-        self.find = self._function("record_find", 3, self._find)
-        self.equal = self._function("record_equal", 2, self._equal)
-        self.entry = self._function("record_entry", 5, self._entry)
-        self.append = self._function("record_append", 5, self._append)
-        self.number = self._function("record_number", 3, self._number)
 
-    def _function(self, name: str, arguments: int, build: Any, linkage: str = "internal") -> Any:
-        function = ir.Function(self.module, ir.FunctionType(I64, [I64] * arguments), name)
-        function.linkage = linkage
-        build(_Code(function, self.place), *function.args)
-        return function
+@words
+def equal(a, b):
+    """Whether two value numbers, as Python objects, are equal."""
+    if a == b:
+        return 1
+    number = RECORDING[0][SETUP["PyLong_AsSsize_t"]]
+    if call(number, a) == call(number, b):
+        return 1
+    return 0
 
-    # ---------------------------------------------------------------- parts
 
-    def _find(self, w: _Code, first: Any, second: Any, third: Any) -> None:
-        """The row of these keys, or 0."""
-        b = w.b
-        mixed = b.xor(first, b.xor(b.mul(second, constant(3)), b.mul(third, constant(7))))
-        number = b.lshr(b.mul(mixed, constant(SPREAD)), constant(52))
-        row = b.add(w.word("table"), b.mul(number, constant(8 * len(ROW))))
-        same = constant(1)
-        for name, key in (("first", first), ("second", second), ("third", third)):
-            found = b.zext(w.same(w.load(row, ROW[name]), key), I64)
-            same = b.and_(same, found)
-        b.ret(b.mul(row, same))
+@words
+def index_of(x):
+    """The value number of a handle, or 0 for a view whose base has been assigned to; borrowed."""
+    setup = RECORDING[0]
+    if x[_CLASS] == setup[SETUP["variable"]]:
+        return x[VARIABLE["_index"]]
+    if x[_CLASS] == setup[SETUP["view"]]:
+        index = index_of(x[VIEW["_base"]])
+        if index != 0 and equal(index, x[VIEW["_seen"]]) != 0:
+            return x[VIEW["_at"]]
+    return 0
 
-    def _equal(self, w: _Code, a: Any, other: Any) -> None:
-        """Whether two value numbers, as Python objects, are equal."""
-        b = w.b
-        with b.if_then(w.same(a, other)):
-            b.ret(constant(1))
-        left, right = (w.py("PyLong_AsSsize_t", x) for x in (a, other))
-        b.ret(b.zext(w.same(left, right), I64))
 
-    def _entry(self, w: _Code, tape: Any, op: Any, left: Any, right: Any, type_: Any) -> None:
-        """A reference to the entry (op, operands, (), type): the expected one, or a new one.
+@words
+def new_tuple(a, b, c, d):
+    """A tuple of four, which takes the references."""
+    made = call(RECORDING[0][SETUP["PyTuple_New"]], 4)
+    if made != 0:
+        # Entries are in no cycle: Python's search for cycles need not look at them.
+        call(RECORDING[0][SETUP["PyObject_GC_UnTrack"]], made)
+        made[_ITEMS] = a
+        made[_ITEMS + 1] = b
+        made[_ITEMS + 2] = c
+        made[_ITEMS + 3] = d
+    return made
 
-        `right` is 0 for an operator of one operand.
-        """
-        b = w.b
-        anew = w.function.append_basic_block("anew")
-        count = b.select(w.same(right, constant(0)), constant(1), constant(2))
-        n = w.load(w.load(tape, TAPE["entries"]), _SIZE)
-        expected = w.load(tape, TAPE["expected"])
-        w.unless(b.icmp_signed("<", n, w.load(expected, _SIZE)), anew)
-        entry = w.load(expected, b.add(n, constant(_ITEMS)))
-        w.unless(w.same(w.load(entry, _ITEMS), op), anew)
-        w.unless(w.same(w.load(entry, _ITEMS + 2), w.word("no_params")), anew)
-        w.unless(w.same(w.load(entry, _ITEMS + 3), type_), anew)
-        operands = w.load(entry, _ITEMS + 1)
-        w.unless(w.same(w.load(operands, _SIZE), count), anew)
-        for k, index in enumerate((left, right)):
-            if k == 1:
-                with b.if_then(w.same(count, constant(1))):
-                    b.ret(w.hold(entry))
-            equal = b.call(self.equal, [w.load(operands, _ITEMS + k), index])
-            w.unless(w.same(equal, constant(1)), anew)
-        b.ret(w.hold(entry))
 
-        b.position_at_end(anew)
-        failed = w.function.append_basic_block("failed")
-        operands = w.py("PyTuple_New", count)
-        w.unless(b.icmp_unsigned("!=", operands, constant(0)), failed)
-        w.store(w.hold(left), operands, _ITEMS)
-        with b.if_then(w.same(count, constant(2))):
-            w.store(w.hold(right), operands, _ITEMS + 1)
-        entry = w.py("PyTuple_New", constant(4))
-        w.unless(b.icmp_unsigned("!=", entry, constant(0)), failed)
-        for k, value in enumerate((w.hold(op), operands, w.hold(w.word("no_params")))):
-            w.store(value, entry, _ITEMS + k)
-        w.store(w.hold(type_), entry, _ITEMS + 3)
-        b.ret(entry)
-        b.position_at_end(failed)
-        b.ret(constant(0))
+@words
+def new_variable(tape, index, type_):
+    """A variable; takes the reference to its index."""
+    setup = RECORDING[0]
+    made = call(setup[SETUP["PyType_GenericAlloc"]], setup[SETUP["variable"]], 0)
+    if made != 0:
+        made[VARIABLE["_index"]] = index
+        made[VARIABLE["_tape"]] = hold(tape)
+        made[VARIABLE["_type"]] = hold(type_)
+    return made
 
-    def _append(self, w: _Code, tape: Any, op: Any, left: Any, right: Any, type_: Any) -> None:
-        """Append an entry; a new variable for it."""
-        b = w.b
-        failed = w.function.append_basic_block("failed")
-        entries = w.load(tape, TAPE["entries"])
-        index = w.py("PyLong_FromSsize_t", w.load(entries, _SIZE))
-        entry = b.call(self.entry, [tape, op, left, right, type_])
-        w.unless(b.icmp_unsigned("!=", entry, constant(0)), failed)
-        w.py("PyList_Append", entries, entry, result=I32)
-        w.drop(entry)
-        made = w.py("PyType_GenericAlloc", w.word("variable"), constant(0))
-        w.unless(b.icmp_unsigned("!=", made, constant(0)), failed)
-        w.store(index, made, VARIABLE["_index"])
-        w.store(w.hold(tape), made, VARIABLE["_tape"])
-        w.store(w.hold(type_), made, VARIABLE["_type"])
-        b.ret(made)
-        b.position_at_end(failed)
-        b.ret(constant(0))
 
-    def _number(self, w: _Code, tape: Any, number: Any, row: Any) -> None:
-        """A reference to the value number of the constant that a Python float becomes."""
-        b = w.b
-        anew = w.function.append_basic_block("anew")
-        entries, numbers = (w.load(tape, TAPE[name]) for name in ("entries", "numbers"))
-        leaf = w.load(row, ROW["leaf"])
-        key = w.py("PyLong_FromSsize_t", number)
-        found = w.py("PyDict_GetItem", numbers, key)
-        w.unless(b.icmp_unsigned("!=", found, constant(0)), anew)
-        at = w.py("PyLong_AsSsize_t", found)
-        same_type = w.same(w.load(w.item(entries, at), _ITEMS + 3), w.load(leaf, _ITEMS + 3))
-        w.unless(same_type, anew)
-        w.drop(key)
-        b.ret(w.hold(found))
+@words
+def append_entry(tape, entry):
+    """Append an entry, taking the reference; a new reference to its number."""
+    setup = RECORDING[0]
+    entries = tape[TAPE["entries"]]
+    index = call(setup[SETUP["PyLong_FromSsize_t"]], entries[_SIZE])
+    call(setup[SETUP["PyList_Append"]], entries, entry)
+    drop(entry)
+    return index
 
-        b.position_at_end(anew)
-        index = w.py("PyLong_FromSsize_t", w.load(entries, _SIZE))
-        address = b.add(number, constant(16))
-        double = w.at(address, ir.DoubleType())
-        place = w.variable(w.at(address))
-        with b.if_then(b.icmp_unsigned("!=", w.load(row, ROW["single"]), constant(0))):
-            b.store(
-                b.fptrunc(double, ir.FloatType()),
-                b.bitcast(place, ir.FloatType().as_pointer()),
-            )
-        data = b.ptrtoint(place, I64)
-        value = w.py("PyArray_Scalar", data, w.load(row, ROW["dtype"]), constant(0))
-        w.py("PyList_Append", entries, leaf, result=I32)
-        w.py("PyDict_SetItem", w.load(tape, TAPE["constants"]), index, value, result=I32)
-        w.py("PyDict_SetItem", numbers, key, index, result=I32)
-        w.py("PyList_Append", w.load(tape, TAPE["kept"]), number, result=I32)
-        w.drop(value)
-        w.drop(key)
-        b.ret(index)
 
-    # ---------------------------------------------------------------- slots
+# ---------------------------------------------------------------- entries
 
-    def binary(self, name: str) -> str:
-        """`PyObject* record_add(left, right)`, the slot of a binary operator."""
-        full = f"record_{name}"
-        self._function(
-            full, 2, lambda w, left, right: self._binary(w, name, left, right), "external"
-        )
-        return full
 
-    def _binary(self, w: _Code, name: str, left: Any, right: Any) -> None:
-        b = w.b
-        miss = w.function.append_basic_block("miss")
-        op = w.word(f"{name}_op")
-        is_left, is_right = w.is_variable(left), w.is_variable(right)
-        w.unless(b.or_(is_left, is_right), miss)
-        self_ = b.select(is_left, left, right)
-        tape = w.load(self_, VARIABLE["_tape"])
-        w.unless(w.same(w.load(tape, TAPE["fast"]), w.word("true")), miss)
-        with b.if_then(b.and_(is_left, is_right)):
-            w.unless(w.same(w.load(right, VARIABLE["_tape"]), tape), miss)
-            types = [w.load(x, VARIABLE["_type"]) for x in (left, right)]
-            row = b.call(self.find, [op, *types])
-            w.unless(b.icmp_unsigned("!=", row, constant(0)), miss)
-            operands = [w.load(x, VARIABLE["_index"]) for x in (left, right)]
-            b.ret(b.call(self.append, [tape, op, *operands, w.load(row, ROW["result"])]))
-        other = b.select(is_left, right, left)
-        kind = w.load(other, _TYPE)
-        w.unless(w.same(kind, w.word("float")), miss)
-        own = w.load(self_, VARIABLE["_type"])
-        row = b.call(self.find, [op, b.select(is_left, own, kind), b.select(is_left, kind, own)])
-        w.unless(b.icmp_unsigned("!=", row, constant(0)), miss)
-        number = b.call(self.number, [tape, other, row])
-        at = w.load(self_, VARIABLE["_index"])
-        operands = [b.select(is_left, at, number), b.select(is_left, number, at)]
-        made = b.call(self.append, [tape, op, *operands, w.load(row, ROW["result"])])
-        w.drop(number)
-        b.ret(made)
-        b.position_at_end(miss)
-        self._miss(w, name, [left, right])
+@words
+def find(first, second, third):
+    """The row of these keys, or 0."""
+    mixed = (first ^ (second * 3) ^ (third * 7)) * SPREAD
+    row = RECORDING[0][SETUP["table"]] + ((mixed >> SHIFT) & (ROWS - 1)) * ROW_BYTES
+    if row[ROW["first"]] == first and row[ROW["second"]] == second and row[ROW["third"]] == third:
+        return row
+    return 0
 
-    def _miss(self, w: _Code, name: str, args: list[Any]) -> None:
-        place = w.scratch(constant(len(args)))
-        for k, value in enumerate(args):
-            w.store(value, place, k)
-        count, none = constant(len(args)), constant(0)
-        w.b.ret(w.py("PyObject_Vectorcall", w.word(f"{name}_miss"), place, count, none))
 
-    def negative(self) -> str:
-        """`PyObject* record_negative(x)`."""
+@words
+def expected_entry(tape, op, left, right, params, type_):
+    """The entry expected at this place, if it is this one, or 0."""
+    n = tape[TAPE["entries"]][_SIZE]
+    expected = tape[TAPE["expected"]]
+    if n >= expected[_SIZE]:
+        return 0
+    entry = expected[_ITEMS + n]
+    if entry[_ITEMS] != op or entry[_ITEMS + 2] != params or entry[_ITEMS + 3] != type_:
+        return 0
+    operands = entry[_ITEMS + 1]
+    count = 2
+    if right == 0:
+        count = 1
+    if operands[_SIZE] != count or equal(operands[_ITEMS], left) == 0:
+        return 0
+    if count == 2 and equal(operands[_ITEMS + 1], right) == 0:
+        return 0
+    return entry
 
-        def build(w: _Code, x: Any) -> None:
-            miss = w.function.append_basic_block("miss")
-            w.unless(w.is_variable(x), miss)
-            self._unary(w, w.word("negative_op"), x, miss)
-            w.b.position_at_end(miss)
-            self._miss(w, "negative", [x])
 
-        self._function("record_negative", 1, build, "external")
-        return "record_negative"
+@words
+def entry_of(tape, op, left, right, params, type_):
+    """A reference to the entry (op, operands, params, type): the expected one, or a new one.
+    `right` is 0 for an operator of one operand."""
+    entry = expected_entry(tape, op, left, right, params, type_)
+    if entry != 0:
+        return hold(entry)
+    count = 2
+    if right == 0:
+        count = 1
+    operands = call(RECORDING[0][SETUP["PyTuple_New"]], count)
+    if operands == 0:
+        return 0
+    call(RECORDING[0][SETUP["PyObject_GC_UnTrack"]], operands)
+    operands[_ITEMS] = hold(left)
+    if count == 2:
+        operands[_ITEMS + 1] = hold(right)
+    return new_tuple(hold(op), operands, hold(params), hold(type_))
 
-    def _unary(self, w: _Code, key: Any, x: Any, miss: Any) -> None:
-        tape, type_ = (w.load(x, VARIABLE[name]) for name in ("_tape", "_type"))
-        w.unless(w.same(w.load(tape, TAPE["fast"]), w.word("true")), miss)
-        row = w.b.call(self.find, [key, type_, constant(0)])
-        w.unless(w.b.icmp_unsigned("!=", row, constant(0)), miss)
-        index = w.load(x, VARIABLE["_index"])
-        op, result = w.load(row, ROW["op"]), w.load(row, ROW["result"])
-        w.b.ret(w.b.call(self.append, [tape, op, index, constant(0), result]))
 
-    def ufunc(self) -> str:
-        """`record_ufunc`, `Variable.__array_ufunc__` by NumPy's calling convention for functions:
-        the arguments (variable, ufunc, method, operand) at an address, their number, names."""
+@words
+def append(tape, op, left, right, params, type_):
+    """Append an entry; a new variable for it."""
+    entry = entry_of(tape, op, left, right, params, type_)
+    if entry == 0:
+        return 0
+    return new_variable(tape, append_entry(tape, entry), type_)
 
-        def build(w: _Code, _: Any, args: Any, count: Any, names: Any) -> None:
-            b = w.b
-            miss = w.function.append_basic_block("miss")
-            w.unless(b.and_(w.same(count, constant(4)), w.same(names, constant(0))), miss)
-            # NumPy makes the method's name anew for each call.
-            differs = w.py("PyUnicode_Compare", w.load(args, 2), w.word("call"), result=I32)
-            w.unless(w.same(differs, ir.Constant(I32, 0)), miss)
-            x = w.load(args, 3)
-            w.unless(w.is_variable(x), miss)
-            self._unary(w, w.load(args, 1), x, miss)
-            b.position_at_end(miss)
-            b.ret(w.py("PyObject_Vectorcall", w.word("ufunc_miss"), args, count, names))
 
-        self._function("record_ufunc", 4, build, "external")
-        return "record_ufunc"
+@words
+def constant_of(tape, number, row):
+    """A reference to the value number of the constant that a Python float becomes."""
+    setup = RECORDING[0]
+    numbers = tape[TAPE["numbers"]]
+    leaf = row[ROW["leaf"]]
+    key = call(setup[SETUP["PyLong_FromSsize_t"]], number)
+    found = call(setup[SETUP["PyDict_GetItem"]], numbers, key)
+    if found != 0:
+        at = call(setup[SETUP["PyLong_AsSsize_t"]], found)
+        if tape[TAPE["entries"]][_ITEMS][at][_ITEMS + 3] == leaf[_ITEMS + 3]:
+            drop(key)
+            return hold(found)
+    place = scratch(1)
+    place[0] = number[_FLOAT]
+    if row[ROW["single"]] != 0:
+        place[0] = single(number[_FLOAT])
+    value = call(setup[SETUP["PyArray_Scalar"]], place, row[ROW["dtype"]], 0)
+    index = append_entry(tape, hold(leaf))
+    call(setup[SETUP["PyDict_SetItem"]], tape[TAPE["constants"]], index, value)
+    call(setup[SETUP["PyDict_SetItem"]], numbers, key, index)
+    call(setup[SETUP["PyList_Append"]], tape[TAPE["kept"]], number)
+    drop(value)
+    drop(key)
+    return index
+
+
+# ---------------------------------------------------------------- slots
+
+
+@words
+def _binary(left, right, op, miss):
+    """The slot of a binary operator: its record and its miss."""
+    setup = RECORDING[0]
+    is_left = is_handle(left)
+    is_right = is_handle(right)
+    own = left
+    other = right
+    if is_left == 0:
+        own = right
+        other = left
+    tape = own[VARIABLE["_tape"]]
+    made = 0
+    if is_left + is_right == 0 or tape[TAPE["fast"]] != setup[SETUP["true"]]:
+        made = 0
+    elif is_left + is_right == 2:
+        if other[VARIABLE["_tape"]] == tape:
+            made = _of_two(tape, left, right, op)
+    elif other[_CLASS] == setup[SETUP["float"]]:
+        made = _with_float(tape, own, other, is_left, op)
+    if made != 0:
+        return made
+    place = scratch(2)
+    place[0] = left
+    place[1] = right
+    return call(setup[SETUP["PyObject_Vectorcall"]], miss, place, 2, 0)
+
+
+@words
+def _of_two(tape, left, right, op):
+    row = find(op, left[VARIABLE["_type"]], right[VARIABLE["_type"]])
+    if row == 0:
+        return 0
+    first = index_of(left)
+    second = index_of(right)
+    if first == 0 or second == 0:
+        return 0
+    return append(tape, row[ROW["op"]], first, second, row[ROW["params"]], row[ROW["result"]])
+
+
+@words
+def _with_float(tape, own, number, is_left, op):
+    setup = RECORDING[0]
+    type_ = own[VARIABLE["_type"]]
+    if is_left != 0:
+        row = find(op, type_, setup[SETUP["float"]])
+    else:
+        row = find(op, setup[SETUP["float"]], type_)
+    index = index_of(own)
+    if row == 0 or index == 0:
+        return 0
+    constant = constant_of(tape, number, row)
+    first = index
+    second = constant
+    if is_left == 0:
+        first = constant
+        second = index
+    made = append(tape, row[ROW["op"]], first, second, row[ROW["params"]], row[ROW["result"]])
+    drop(constant)
+    return made
+
+
+@words
+def record_add(left, right):
+    """`PyObject* nb_add(left, right)`; so do the next ones."""
+    setup = RECORDING[0]
+    return _binary(left, right, setup[SETUP["add_op"]], setup[SETUP["add_miss"]])
+
+
+@words
+def record_subtract(left, right):
+    setup = RECORDING[0]
+    return _binary(left, right, setup[SETUP["subtract_op"]], setup[SETUP["subtract_miss"]])
+
+
+@words
+def record_multiply(left, right):
+    setup = RECORDING[0]
+    return _binary(left, right, setup[SETUP["multiply_op"]], setup[SETUP["multiply_miss"]])
+
+
+@words
+def record_divide(left, right):
+    setup = RECORDING[0]
+    return _binary(left, right, setup[SETUP["divide_op"]], setup[SETUP["divide_miss"]])
+
+
+@words
+def record_matmul(left, right):
+    setup = RECORDING[0]
+    return _binary(left, right, setup[SETUP["matmul_op"]], setup[SETUP["matmul_miss"]])
+
+
+@words
+def _unary(x, key):
+    """What an operator of one operand makes of a handle, or 0."""
+    setup = RECORDING[0]
+    tape = x[VARIABLE["_tape"]]
+    if tape[TAPE["fast"]] != setup[SETUP["true"]]:
+        return 0
+    row = find(key, x[VARIABLE["_type"]], 0)
+    index = index_of(x)
+    if row == 0 or index == 0:
+        return 0
+    return append(tape, row[ROW["op"]], index, 0, row[ROW["params"]], row[ROW["result"]])
+
+
+@words
+def record_negative(x):
+    """`PyObject* nb_negative(x)`."""
+    setup = RECORDING[0]
+    made = 0
+    if is_handle(x) != 0:
+        made = _unary(x, setup[SETUP["negative_op"]])
+    if made != 0:
+        return made
+    place = scratch(1)
+    place[0] = x
+    return call(setup[SETUP["PyObject_Vectorcall"]], setup[SETUP["negative_miss"]], place, 1, 0)
+
+
+@words
+def record_ufunc(own, args, count, names):
+    """`Variable.__array_ufunc__` by NumPy's calling convention for functions: the arguments
+    (variable, ufunc, method, operand) at an address, their number, names."""
+    setup = RECORDING[0]
+    # NumPy makes the method's name anew for each call.
+    if (
+        count == 4
+        and names == 0
+        and is_handle(args[3]) != 0
+        and (call(setup[SETUP["PyUnicode_Compare"]], args[2], setup[SETUP["call_name"]]) << 32) == 0
+    ):
+        made = _unary(args[3], args[1])
+        if made != 0:
+            return made
+    return call(setup[SETUP["PyObject_Vectorcall"]], setup[SETUP["ufunc_miss"]], args, count, names)
+
+
+# ---------------------------------------------------------------- parts
+
+
+@words
+def small_int(value, otherwise):
+    """A Python int of less than 30 bits, `otherwise` for None, or a number that is larger."""
+    setup = RECORDING[0]
+    if value == setup[SETUP["none"]]:
+        return otherwise
+    if value[_CLASS] != setup[SETUP["int"]]:
+        return ITEM["none"] + 1
+    number = call(setup[SETUP["PyLong_AsSsize_t"]], value)
+    if number == -1:
+        call(setup[SETUP["PyErr_Clear"]])  # of a number that is too large
+    if number <= -ITEM["none"] or number >= ITEM["none"]:
+        return ITEM["none"] + 1
+    return number
+
+
+@words
+def item_code(key):
+    """An odd number that stands for an index or a slice without a step, or 0."""
+    setup = RECORDING[0]
+    if key[_CLASS] == setup[SETUP["int"]]:
+        number = small_int(key, 0)
+        if number < ITEM["none"]:
+            return ((number + ITEM["none"]) << 1) | 1
+    elif key[_CLASS] == setup[SETUP["slice"]] and key[_STEP] == setup[SETUP["none"]]:
+        start = small_int(key[_START], 0) + ITEM["none"]
+        stop = small_int(key[_STOP], ITEM["none"]) + ITEM["none"]
+        if start < 2 * ITEM["none"] and stop <= 2 * ITEM["none"]:
+            return (((start << ITEM["bits"]) | stop) << 1) | 1
+    return 0
+
+
+@words
+def record_item(x, key):
+    """`PyObject* mp_subscript(x, key)`."""
+    setup = RECORDING[0]
+    made = 0
+    if is_handle(x) != 0 and x[VARIABLE["_tape"]][TAPE["fast"]] == setup[SETUP["true"]]:
+        code = item_code(key)
+        if code != 0:
+            row = find(key[_CLASS], x[VARIABLE["_type"]], code)
+            index = index_of(x)
+            if row != 0 and index != 0:
+                made = _part(x, index, row)
+    if made != 0:
+        return made
+    place = scratch(2)
+    place[0] = x
+    place[1] = key
+    return call(setup[SETUP["PyObject_Vectorcall"]], setup[SETUP["item_miss"]], place, 2, 0)
+
+
+@words
+def _part(x, index, row):
+    """The part of a handle that a row describes: a number, or a view."""
+    setup = RECORDING[0]
+    tape = x[VARIABLE["_tape"]]
+    op = row[ROW["op"]]
+    params = row[ROW["params"]]
+    type_ = row[ROW["result"]]
+    entry = entry_of(tape, op, index, 0, params, type_)
+    if entry == 0:
+        return 0
+    at = append_entry(tape, entry)
+    if row[ROW["single"]] != 0:
+        return new_variable(tape, at, type_)
+    made = call(setup[SETUP["PyType_GenericAlloc"]], setup[SETUP["view"]], 0)
+    if made != 0:
+        made[VARIABLE["_tape"]] = hold(tape)
+        made[VARIABLE["_type"]] = hold(type_)
+        made[VIEW["_at"]] = at
+        made[VIEW["_base"]] = hold(x)
+        made[VIEW["_seen"]] = hold(index)
+        made[VIEW["_op"]] = hold(op)
+        made[VIEW["_params"]] = hold(params)
+        made[VIEW["_certain"]] = hold(setup[SETUP["true"]])
+    return made
+
+
+#: By the name of what it records: the functions that Python puts into slots.
+SLOTS = {
+    "add": record_add,
+    "subtract": record_subtract,
+    "multiply": record_multiply,
+    "divide": record_divide,
+    "matmul": record_matmul,
+    "negative": record_negative,
+    "ufunc": record_ufunc,
+    "item": record_item,
+}

@@ -6,73 +6,164 @@ them:
 - a binary operator: (operator, type, type); with a Python float on one side its class stands for
   the type, and the row has the entry and dtype of the constant that the float becomes;
 - `negative`: (operator, type, 0);
-- a ufunc of one operand: (ufunc, type, 0).
+- a ufunc of one operand: (ufunc, type, 0);
+- a part `x[key]`: (class of the key, type, a number that stands for the key); `single` says that
+  the result is a number, and not a view.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from wengert.codegen.tables import numbered
 
 __all__ = [
     "BINARY",
+    "ITEM",
+    "LEAF_KINDS",
+    "MOST_NODES",
     "NEGATIVE",
     "ROW",
     "ROWS",
+    "ROW_BYTES",
     "SETUP",
+    "SHIFT",
     "SPREAD",
     "TAPE",
+    "TRACED",
+    "TRACED_NODE",
+    "TRACED_NODE_BYTES",
     "VARIABLE",
+    "VIEW",
+    "item_code",
     "row_number",
 ]
 
-#: Python's operators: the place of the function in `PyNumberMethods`, and the operator recorded.
+#: Python's operators: the place of the function in `PyNumberMethods`. The operator recorded has the
+#: same name, but for `matmul`.
 BINARY = {
     "add": 0,
     "subtract": 1,
     "multiply": 2,
     "divide": 30,
+    "matmul": 34,
 }
 NEGATIVE = 6
 
 #: Words of the set-up: addresses of functions, objects and the table, then two words per operator.
 SETUP = numbered(
     "PyTuple_New",
+    "PyList_New",
     "PyList_Append",
     "PyLong_FromSsize_t",
     "PyLong_AsSsize_t",
+    "PyDict_New",
     "PyDict_GetItem",
     "PyDict_SetItem",
+    "PyDict_Size",
+    "PyErr_Clear",
+    "PyObject_GC_UnTrack",
     "PyType_GenericAlloc",
     "PyObject_Vectorcall",
     "PyUnicode_Compare",
     "Py_IncRef",
     "Py_DecRef",
+    "PyArray_NewCopy",
     "PyArray_Scalar",
+    "PyArray_Type",
     "variable",
+    "view",
     "float",
+    "int",
+    "slice",
+    "none",
     "true",
     "no_params",
-    "call",
+    "call_name",
+    "call_op",
+    "project_op",
     "table",
     "ufunc_miss",
+    "item_miss",
     *(f"{name}_{what}" for name in (*BINARY, "negative") for what in ("op", "miss")),
 )
-ROWS = 4096
-ROW = numbered("first", "second", "third", "op", "result", "leaf", "dtype", "single")
+ROWS, SHIFT = 16384, 50
+ROW = numbered("first", "second", "third", "op", "params", "result", "leaf", "dtype", "single")
+ROW_BYTES = 8 * len(ROW)
 
-#: Slots of `Variable` and of `Tape`, as words from the start of the object: slots of a class begin
-#: at byte 16, in the order of their names.
+#: Slots of `Variable`, `View` and `Tape`, as words from the start of the object: slots of a class
+#: begin at byte 16, or after those of its base, in the order of their names.
 VARIABLE = {name: 2 + k for k, name in enumerate(("_index", "_tape", "_type"))}
+VIEW = {
+    name: 5 + k
+    for k, name in enumerate(("_at", "_base", "_certain", "_op", "_params", "_seen"))
+}
 TAPE = {
     name: 2 + k
-    for k, name in enumerate(("constants", "entries", "expected", "fast", "kept", "numbers"))
+    for k, name in enumerate(
+        (
+            "constants",
+            "entries",
+            "expected",
+            "fast",
+            "keeps_calls",
+            "kept",
+            "numbers",
+            "snapshots",
+        )
+    )
 }
+
+#: Numbers of keys that have a row are less than `none`, which stands for a slice without an end.
+ITEM = {"bits": 31, "none": 1 << 29}
 
 #: Spreads the bits of keys over the rows.
 SPREAD = 0x9E3779B97F4A7C15
+
+#: A traced signature (see `calls`): the next one; its nodes and what is recorded.
+TRACED = numbered(
+    "next",
+    "argument_count",
+    "node_count",
+    "nodes",
+    "leaf_count",
+    "result_count",
+    "params",
+    "types",
+    "numbers",
+    "program",
+    "program_count",
+)
+#: `check`: what the node must be; `type` : class of a container, type of a handle, dtype of an
+#: array; `size` : items of a container, bytes of an array; `leaf` : entry of the constant.
+TRACED_NODE = numbered("fetch", "parent", "key", "check", "type", "size", "nd", "dims", "leaf")
+TRACED_NODE_BYTES = 8 * len(TRACED_NODE)
+LEAF_KINDS = numbered("tuple", "list", "dict", "handle", "array")
+#: The most nodes, results and steps of the program of a signature.
+MOST_NODES = 128
 
 
 def row_number(first: int, second: int, third: int) -> int:
     """Where the table has the row of these keys."""
     mixed = (first ^ (second * 3) ^ (third * 7)) * SPREAD % 2**64
-    return mixed >> 52
+    return mixed >> SHIFT
+
+
+def item_code(key: Any) -> int:
+    """The number that stands for a key, or 0, as in `recording.item_code`."""
+
+    none = ITEM["none"]
+
+    def small(value: Any, otherwise: int) -> int:
+        if value is None:
+            return otherwise
+        return value if value.__class__ is int and abs(value) < none else none + 1
+
+    if key.__class__ is int:
+        number = small(key, 0)
+        return (number + none) << 1 | 1 if number < none else 0
+    if isinstance(key, slice) and key.step is None:
+        start, stop = small(key.start, 0) + none, small(key.stop, none) + none
+        if start < 2 * none and stop <= 2 * none:
+            return (start << ITEM["bits"] | stop) << 1 | 1
+    return 0

@@ -14,7 +14,7 @@ Names that are not variables are read when the function is compiled; they must b
 such functions, or one of these: `call(address, ...)` calls a C function of words that returns one,
 `scratch(n)` is memory for n words until the function returns (n is a number known at compilation),
 `half(a)` is the signed 32-bit number at address a, `single(x)` is the float32, in the lower half of
-a word, that is nearest to the float64 x; a `Static` is memory that the module's functions share.
+a word, that is nearest to the float64 x; a `Static` is the address of a word of `state`.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ def single(bits: int) -> int:
 
 
 class Static:
-    """Words that live as long as the module: `name[k]` in functions of words."""
+    """A word of `state`: `name[0]` in functions of words."""
 
-    def __init__(self, name: str, count: int) -> None:
-        self.name, self.count = name, count
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 def scratch(count: int) -> int:
@@ -309,17 +309,16 @@ class _Body:
     def _static(self, static: Static) -> Any:
         found = self.module.globals.get(static.name)
         if found is None:
-            kind = self.ir.ArrayType(self.word, static.count)
-            found = self.ir.GlobalVariable(self.module, kind, static.name)
-            found.linkage = "internal"
-            found.initializer = self.ir.Constant(kind, None)
+            found = self.ir.GlobalVariable(self.module, self.word, static.name)
         return self.b.ptrtoint(found, self.word)
 
     def _known(self, node: ast.expr) -> int | None:
         """The value of an expression without variables and calls, if it is an integer."""
         for part in ast.walk(node):
-            if isinstance(part, ast.Call) or (
-                isinstance(part, ast.Name) and part.id in self.places
+            if isinstance(part, ast.Call):
+                return None
+            if isinstance(part, ast.Name) and (
+                part.id in self.places or isinstance(self.outside.get(part.id), Static)
             ):
                 return None
         found = eval(compile(ast.Expression(node), "words", "eval"), dict(self.outside))

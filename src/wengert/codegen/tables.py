@@ -33,7 +33,7 @@ def numbered(*names: str) -> dict[str, int]:
 
 
 #: Fields (64-bit words) of the structures that Python fills.
-SITE = numbered("first", "fallback", "api")
+SITE = numbered("first", "fallback", "api", "traced", "record_call")
 #: Bytes: where an object that is called itself holds its vectorcall function and its site, and its
 #: size.
 OBJECT = {"vectorcall": 16, "site": 24, "size": 32}

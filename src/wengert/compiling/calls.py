@@ -16,6 +16,9 @@ from wengert.capture.trees import flatten_registered
 from wengert.compiling.entry import capture_entry
 from wengert.graph import Traced, Type, current_tape, type_of
 from wengert.ops import TABLE
+from wengert.plan import Site
+from wengert.plan.traced import learn_traced
+from wengert.replay.recording import install
 from wengert.transform.calling import call
 
 __all__ = ["INLINE", "Calls"]
@@ -29,7 +32,8 @@ INLINE = object()
 
 
 class _Known(NamedTuple):
-    """One signature: the parameters of the entry, the types and the structure of its results.
+    """One signature: the parameters of the entry, the types and the structure of its results, and
+    the parameters of the entries that stand for these.
 
     No parameters: the function uses traced values from outside, and can't be a node of its own.
     """
@@ -37,13 +41,16 @@ class _Known(NamedTuple):
     params: Any
     types: tuple[Any, ...]
     structure: Any
+    numbers: tuple[Any, ...] = ()
 
 
 class Calls:
-    """The signatures of one compiled function."""
+    """The signatures of one compiled function. Its site learns them, so that the next use of one is
+    recorded by native code."""
 
-    def __init__(self, f: Callable[..., Any]) -> None:
+    def __init__(self, f: Callable[..., Any], site: Site) -> None:
         self._f = f
+        self._site = site
         self._known: dict[Any, _Known | None] = {}
 
     def record(self, args: tuple[Any, ...]) -> Any:
@@ -61,6 +68,7 @@ class Calls:
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._learn(leaves, structure)
+            self._teach(known, args)
         if not known.params:
             return INLINE
         operands = tuple(
@@ -75,7 +83,7 @@ class Calls:
         results = []
         for number, type_ in enumerate(known.types):
             results.append(Variable(tape, at + 1 + number, type_))
-            entries.append((_PROJECT, (at,), _NUMBER[number], type_))
+            entries.append((_PROJECT, (at,), known.numbers[number], type_))
         return unflatten(known.structure, results)
 
     def _learn(self, leaves: Sequence[Any], structure: Any) -> _Known:
@@ -86,7 +94,19 @@ class Calls:
         if entry is None or len(entry.graph.output_types) > len(_NUMBER):
             return _Known((), (), None)
         types = tuple(entry.graph.output_types)
-        return _Known((("body", entry.graph),), types, entry.structure)
+        params = (("body", entry.graph),)
+        return _Known(params, types, entry.structure, tuple(_NUMBER[: len(types)]))
+
+    def _teach(self, known: _Known, args: tuple[Any, ...]) -> None:
+        if known.params and install():
+            learn_traced(
+                self._site,
+                args,
+                known.params,
+                known.types,
+                known.numbers,
+                lambda leaves: unflatten(known.structure, leaves),
+            )
 
 
 _NUMBER = [(("number", k),) for k in range(64)]

@@ -59,8 +59,8 @@ class CompiledFunction(NativeCallable):
             raise ArgumentError(f"compile: an argument of {name} is both static and donated")
         self._entries: OrderedDict[Any, Entry] = OrderedDict()
         self._lock = threading.Lock()
-        self._calls = Calls(f)
         self._site = Site(name, self._slow_call)
+        self._calls = Calls(f, self._site)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         # As a method: the instance is the first argument.

@@ -47,7 +47,16 @@ class _Fields:
     """What recording reads and writes at every operation, in slots: native code knows their places
     (`codegen.recording`)."""
 
-    __slots__ = ("constants", "entries", "expected", "fast", "kept", "numbers")
+    __slots__ = (
+        "constants",
+        "entries",
+        "expected",
+        "fast",
+        "keeps_calls",
+        "kept",
+        "numbers",
+        "snapshots",
+    )
 
     entries: list[Entry]
     constants: dict[int, Any]
@@ -55,6 +64,8 @@ class _Fields:
     expected: tuple[Entry, ...]
     numbers: dict[int, int]
     kept: list[Any]
+    keeps_calls: bool
+    snapshots: dict[int, tuple[Any, Any, int]]
 
 
 class Tape(_Fields):
@@ -72,6 +83,8 @@ class Tape(_Fields):
         that comparing both compares addresses
     numbers : the identity of a Python number -> the constant that it became
     kept : these numbers
+    keeps_calls : whether a compiled function is recorded as one node
+    snapshots : the identity of an array -> the array, its copy, and the constant that it became
     parent : the tape that was recording when this one began
     """
 
@@ -94,7 +107,8 @@ class Tape(_Fields):
         self.closed = False
         self.purpose = "this transformation"
         self._captured_at: dict[tuple[int, int], int] = {}
-        self._snapshots: dict[int, tuple[Any, Any, int]] = {}
+        self.keeps_calls = False
+        self.snapshots = {}
 
     # ---------------------------------------------------------------- leaves
 
@@ -141,7 +155,7 @@ class Tape(_Fields):
         return index
 
     def _array_constant(self, value: Any) -> int:
-        known = self._snapshots.get(id(value))
+        known = self.snapshots.get(id(value))
         if known is not None and known[0] is value and _unchanged(value, known[1]):
             return known[2]
         if not value.dtype.isnative:  # graphs hold numbers in this machine's byte order
@@ -149,7 +163,7 @@ class Tape(_Fields):
         index = self._append_leaf(CONSTANT, type_of(value))
         copy = value if _is_frozen(value) else np.array(value, order="K", copy=True, subok=False)
         self.constants[index] = copy
-        self._snapshots[id(value)] = (value, copy, index)
+        self.snapshots[id(value)] = (value, copy, index)
         return index
 
     def capture(self, outer: Traced) -> Any:

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from wengert.codegen.engine import compile_kernels, runtime_address
-from wengert.codegen.tables import API, DESCRIPTOR, NODE, NUMBERS, OUT
+from wengert.codegen.tables import API, DESCRIPTOR, NODE, NUMBERS, OUT, SITE
 from wengert.plan.executable import Executable
 from wengert.plan.memory import handler_for, numpy_api
 from wengert.plan.numbers import call_of_numbers
 
-__all__ = ["Site"]
+__all__ = ["Site", "tree_program"]
 
 _FASTCALL_KEYWORDS = 0x0082
 
@@ -48,6 +48,7 @@ def python_function(name: str) -> int:
 _NUMPY = {
     "PyArray_Type": 2,
     "PyArray_Scalar": 60,
+    "PyArray_NewCopy": 85,
     "PyArray_Empty": 184,
     "PyDataMem_SetHandler": 304,
 }
@@ -91,23 +92,31 @@ def _address(words: Any) -> int:
 
 
 class Site:
-    """One compiled function's entry: `call` is the native callable."""
+    """One compiled function's entry: `call` is the native callable, `words` what native code reads
+    (see `tables.SITE`), `traced_count` the number of traced signatures among that (`traced`)."""
 
     def __init__(self, name: str, fallback: Callable[..., Any]) -> None:
         self._fallback = fallback
         self._kept: list[Any] = []
-        self._words = np.array([0, id(fallback), _address(_api_table())], np.int64)
-        self._payload = struct.pack("q", _address(self._words))
+        self.words = np.zeros(len(SITE), np.int64)
+        self.words[SITE["fallback"]] = id(fallback)
+        self.words[SITE["api"]] = _address(_api_table())
+        self._payload = struct.pack("q", _address(self.words))
         # Its module is the site, which whoever holds the callable thereby keeps alive.
         self.call, self._method = native_function(
             name, runtime_address("entry"), self._payload, self
         )
         self._count = 0
+        self.traced_count = 0
+
+    def keep(self, *objects: Any) -> None:
+        """Keep objects as long as the site lives: its words refer to them."""
+        self._kept += objects
 
     @property
     def address(self) -> int:
         """Where native code finds the site."""
-        return _address(self._words)
+        return _address(self.words)
 
     def learn(
         self,
@@ -141,7 +150,7 @@ class Site:
         by_position = len(args) - len(names)
         order = sorted(range(len(args)), key=lambda k: ("", *names)[max(0, k + 1 - by_position)])
         nodes = _nodes([(k, args[k]) for k in order], plan, exact_numbers)
-        program = _program(out_structure(list(range(len(plan.outputs)))))
+        program = tree_program(out_structure(list(range(len(plan.outputs)))))
         if nodes is None or program is None:
             return False
         table, kept = nodes
@@ -153,7 +162,7 @@ class Site:
         steps, count = plan.segments[0] if plan.segments else (0, 0)
         descriptor = np.zeros(len(DESCRIPTOR), np.int64)
         values = {
-            "next": self._words[0],
+            "next": self.words[SITE["first"]],
             "nodes": _address(table),
             "node_count": len(table),
             "outs": _address(outs),
@@ -189,7 +198,7 @@ class Site:
             descriptor,
             run,
         ]
-        self._words[0] = _address(descriptor)
+        self.words[SITE["first"]] = _address(descriptor)
         self._count += 1
         return True
 
@@ -329,7 +338,7 @@ def _outs(plan: Any, reuse: dict[int, int]) -> tuple[Any, list[Any]]:
     return np.array(rows, np.int64).reshape(len(rows), len(OUT)), kept
 
 
-def _program(tree: Any) -> tuple[Any, list[Any]] | None:
+def tree_program(tree: Any) -> tuple[Any, list[Any]] | None:
     """The program that builds a tree of results, of which `tree` holds the numbers."""
     words: list[tuple[int, int]] = []
     kept: list[Any] = []

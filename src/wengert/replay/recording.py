@@ -1,9 +1,9 @@
-"""Putting native recording in place: the number slots of `Variable` and its `__array_ufunc__`.
+"""Putting native recording in place: slots of `Variable` and `View`, and their `__array_ufunc__`.
 
 This is done when the first graph is compiled, since LLVM is loaded then. From then on Python enters
-native code for `x * y`; what that does not recognise comes back to `_miss`, which calls the methods
-of `Variable` and remembers in the table what they recorded. So the table holds facts that were
-observed, and the native code has no rule of its own.
+native code for `x * y` and `x[3]`; what that does not recognise comes back to a *miss*, which calls
+the methods of `Variable` and remembers in the table what they recorded. So the table holds facts
+that were observed, and the native code has no rule of its own.
 """
 
 from __future__ import annotations
@@ -17,14 +17,23 @@ from typing import Any
 import numpy as np
 
 from wengert.capture import Recorder, Variable
+from wengert.capture.view import View
 from wengert.graph import CONSTANT, Type
 from wengert.ops import TABLE
 
 __all__ = ["install"]
 
-#: The word of a type that holds `tp_as_number`.
-_AS_NUMBER = 12
-_DUNDER = {"add": "add", "subtract": "sub", "multiply": "mul", "divide": "truediv"}
+#: The words of a type that hold `tp_as_number` and `tp_as_mapping`, and the place of `mp_subscript`
+#: in the latter.
+_AS_NUMBER, _AS_MAPPING, _SUBSCRIPT = 12, 14, 1
+_DUNDER = {
+    "add": "add",
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "truediv",
+    "matmul": "matmul",
+}
+_HANDLES = (Variable, View)
 
 _lock = threading.Lock()
 _installed: _Native | None = None
@@ -50,33 +59,43 @@ class _Probe:
         return NotImplemented
 
     __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __add__
+    __matmul__ = __rmatmul__ = __add__
 
     def __neg__(self) -> Any:
+        return NotImplemented
+
+    def __getitem__(self, key: Any) -> Any:
         return NotImplemented
 
 
 def _layout_is_known() -> bool:
     """Whether objects of this Python are laid out as `codegen.recording` takes them to be."""
-    from wengert.codegen.recording_tables import BINARY, NEGATIVE, TAPE, VARIABLE
+    from wengert.codegen.recording_tables import BINARY, NEGATIVE, TAPE, VARIABLE, VIEW
 
     if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
         return False
     tape = Recorder()
     x = tape.bound_input(Type((2,), np.float64), np.zeros(2))
-    slots = [
-        (owner, n, word) for owner, o in ((x, VARIABLE), (tape, TAPE)) for n, word in o.items()
-    ]
+    part, span = x[:1], slice(1, 2, 3)
+    owners: list[tuple[Any, dict[str, int]]] = [(x, VARIABLE), (tape, TAPE), (part, VIEW)]
+    owners.append((part, {name: VARIABLE[name] for name in ("_tape", "_type")}))
+    slots = [(owner, n, word) for owner, o in owners for n, word in o.items()]
     pair, items, number = (x, tape), [x, tape], 1.5
-    own, probe = (_word(id(kind) + 8 * _AS_NUMBER) for kind in (Variable, _Probe))
+    probe = _Probe
+    number_slots = [_word(id(kind) + 8 * _AS_NUMBER) for kind in (*_HANDLES, probe)]
+    mapping_slots = [_word(id(kind) + 8 * _AS_MAPPING) for kind in (*_HANDLES, probe)]
+    places = (*BINARY.values(), NEGATIVE)
+    subscripts = {_word(slot + 8 * _SUBSCRIPT) for slot in mapping_slots}
     return (
         all(_word(id(owner) + 8 * word) == id(getattr(owner, n)) for owner, n, word in slots)
         and [_word(id(pair) + 8 * k) for k in (1, 2, 3, 4)] == [id(tuple), 2, id(x), id(tape)]
         and [_word(id(items) + 8 * k) for k in (1, 2)] == [id(list), 2]
         and _word(_word(id(items) + 24) + 8) == id(tape)
+        and [_word(id(span) + 8 * k) for k in (2, 3, 4)] == [id(1), id(2), id(3)]
         and ctypes.c_double.from_address(id(number) + 16).value == number
-        and all(
-            _word(own + 8 * k) == _word(probe + 8 * k) != 0 for k in (*BINARY.values(), NEGATIVE)
-        )
+        and len(subscripts) == 1
+        and subscripts != {0}
+        and all(len({_word(own + 8 * k) for own in number_slots} - {0}) == 1 for k in places)
     )
 
 
@@ -84,31 +103,38 @@ class _Native:
     """The table and the set-up, which live as long as the process, and what they refer to."""
 
     def __init__(self) -> None:
-        from wengert.codegen.engine import runtime_address
+        from wengert.codegen.engine import words_addresses
+        from wengert.codegen.recording import SLOTS
         from wengert.codegen.recording_tables import BINARY, NEGATIVE, ROW, ROWS, SETUP
         from wengert.codegen.state import STATE
-        from wengert.plan.site import numpy_function, python_function
+        from wengert.plan.site import native_function, numpy_function, python_function
 
         self.table = np.zeros((ROWS, len(ROW)), np.int64)
         self.kept: dict[int, Any] = {}
-        python_ufunc = Variable.__array_ufunc__
         objects = {
             "variable": Variable,
+            "view": View,
             "float": float,
+            "int": int,
+            "slice": slice,
+            "none": None,
             "true": True,
             "no_params": (),
-            "call": "__call__",
-            "ufunc_miss": self._ufunc_miss(python_ufunc),
+            "call_name": "__call__",
+            "call_op": TABLE["call"],
+            "project_op": TABLE["project"],
+            "ufunc_miss": self._ufunc_miss(Variable.__array_ufunc__),
+            "item_miss": self._item_miss(Variable.__getitem__),
         }
         for name in (*BINARY, "negative"):
-            objects[f"{name}_op"] = TABLE[name]
+            objects[f"{name}_op"] = TABLE["contract" if name == "matmul" else name]
             objects[f"{name}_miss"] = self._miss(name)
         self.objects = objects
         words = np.zeros(len(SETUP), np.int64)
         for name, place in SETUP.items():
             if name == "table":
                 words[place] = self.table.ctypes.data
-            elif name == "PyArray_Scalar":
+            elif name.startswith("PyArray"):
                 words[place] = numpy_function(name)
             elif name in objects:
                 words[place] = id(objects[name])
@@ -116,16 +142,14 @@ class _Native:
                 words[place] = python_function(name)
         self.words = words
         STATE["wengert_recording"].value = words.ctypes.data
-        numbers = _word(id(Variable) + 8 * _AS_NUMBER)
-        for name, place in {**BINARY, "negative": NEGATIVE}.items():
-            slot = ctypes.c_int64.from_address(numbers + 8 * place)
-            slot.value = runtime_address(f"record_{name}")
-        self._replace_ufunc(runtime_address("record_ufunc"))
-
-    def _replace_ufunc(self, address: int) -> None:
-        from wengert.plan.site import native_function
-
-        self.function = native_function("__array_ufunc__", address, b"", None)
+        found = dict(zip(SLOTS, words_addresses(list(SLOTS.values())), strict=True))
+        for kind in _HANDLES:
+            numbers = _word(id(kind) + 8 * _AS_NUMBER)
+            slots = {name: numbers + 8 * k for name, k in {**BINARY, "negative": NEGATIVE}.items()}
+            slots["item"] = _word(id(kind) + 8 * _AS_MAPPING) + 8 * _SUBSCRIPT
+            for name, slot in slots.items():
+                ctypes.c_int64.from_address(slot).value = found[name]
+        self.function = native_function("__array_ufunc__", found["ufunc"], b"", None)
         type.__setattr__(Variable, "__array_ufunc__", self.function[0])
 
     # ------------------------------------------------------------ misses
@@ -134,7 +158,7 @@ class _Native:
         if name == "negative":
             return self._unary_miss(TABLE[name])
         forward, reflected = f"__{_DUNDER[name]}__", f"__r{_DUNDER[name]}__"
-        op = TABLE[name]
+        key = TABLE["contract" if name == "matmul" else name]
 
         def binary_miss(left: Any, right: Any) -> Any:
             own = left if isinstance(left, Variable) else right
@@ -146,19 +170,19 @@ class _Native:
             elif hasattr(type(right), reflected):
                 made = getattr(type(right), reflected)(right, left)
             if made.__class__ is Variable and own._tape.fast:
-                self._learn_binary(op, left, right, made, before)
+                self._learn_binary(key, left, right, made, before)
             return made
 
         return binary_miss
 
-    def _learn_binary(self, op: Any, left: Any, right: Any, made: Any, before: int) -> None:
+    def _learn_binary(self, key: Any, left: Any, right: Any, made: Any, before: int) -> None:
         tape = made._tape
         added = tape.entries[before:]
         operands = [left, right]
-        keys = [x._type if x.__class__ is Variable else x.__class__ for x in operands]
+        keys = [x._type if x.__class__ in _HANDLES else x.__class__ for x in operands]
         number = next((k for k in (0, 1) if operands[k].__class__ is float), None)
         if number is None:
-            if any(x.__class__ is not Variable or x._tape is not tape for x in operands):
+            if any(x.__class__ not in _HANDLES or x._tape is not tape for x in operands):
                 return
             indices = (left._index, right._index)
             leaf = None
@@ -166,18 +190,18 @@ class _Native:
             if len(added) != 2 or added[0][0] is not CONSTANT or made._tape is not tape:
                 return
             other = operands[1 - number]
-            if other.__class__ is not Variable or added[0][3].dtype not in (np.float64, np.float32):
+            if other.__class__ not in _HANDLES or added[0][3].dtype not in (np.float64, np.float32):
                 return
             indices = (before, other._index) if number == 0 else (other._index, before)
             leaf, added = added[0], added[1:]
-        if added == [(op, indices, (), made._type)]:
-            self._learn(op, keys[0], keys[1], op, made._type, leaf)
+        if len(added) == 1 and added[0][1] == indices and added[0][3] is made._type:
+            self._learn(key, keys[0], keys[1], added[0], leaf)
 
     def _unary_miss(self, op: Any) -> Callable[..., Any]:
         def unary_miss(x: Any) -> Any:
             before = len(x._tape.entries)
             made = type(x).__neg__(x)
-            self._learn_unary(op, op, x, made, before)
+            self._learn_unary(op, x, made, before)
             return made
 
         return unary_miss
@@ -187,38 +211,77 @@ class _Native:
             before = len(own._tape.entries)
             made = python(own, ufunc, method, *inputs, **kwargs)
             if len(inputs) == 1 and method == "__call__" and not kwargs and inputs[0] is own:
-                op = TABLE.get(ufunc.__name__)
-                self._learn_unary(ufunc, op, own, made, before)
+                self._learn_unary(ufunc, own, made, before)
             return made
 
         return ufunc_miss
 
-    def _learn_unary(self, key: Any, op: Any, x: Any, made: Any, before: int) -> None:
-        if made.__class__ is not Variable or x.__class__ is not Variable or not made._tape.fast:
+    def _learn_unary(self, key: Any, x: Any, made: Any, before: int) -> None:
+        if made.__class__ is not Variable or x.__class__ not in _HANDLES or not made._tape.fast:
             return
-        if made._tape.entries[before:] == [(op, (x._index,), (), made._type)]:
-            self._learn(key, x._type, None, op, made._type, None)
+        added = made._tape.entries[before:]
+        if len(added) == 1 and added[0][1] == (x._index,) and added[0][3] is made._type:
+            self._learn(key, x._type, None, added[0])
 
-    def _learn(self, first: Any, second: Any, third: Any, op: Any, result: Any, leaf: Any) -> None:
+    def _item_miss(self, python: Callable[..., Any]) -> Callable[..., Any]:
+        from wengert.codegen.recording_tables import item_code
+
+        def item_miss(x: Any, key: Any) -> Any:
+            before = len(x._tape.entries)
+            made = python(x, key)
+            code = item_code(key)
+            if code and made.__class__ in _HANDLES and x.__class__ in _HANDLES and made._tape.fast:
+                self._learn_item(key, code, x, made, before)
+            return made
+
+        return item_miss
+
+    def _learn_item(self, key: Any, code: int, x: Any, made: Any, before: int) -> None:
+        added = made._tape.entries[before:]
+        if len(added) != 1 or added[0][1] != (x._index,) or added[0][3] is not made._type:
+            return
+        is_number = made.__class__ is Variable
+        if not is_number and (
+            made._base is not x
+            or made._at != before
+            or made._certain is not True
+            or (made._op, made._params) != (added[0][0], added[0][2])
+        ):
+            return
+        self._learn(key.__class__, x._type, code, added[0], single=is_number)
+
+    def _learn(
+        self,
+        first: Any,
+        second: Any,
+        third: Any,
+        entry: Any,
+        leaf: Any = None,
+        *,
+        single: bool = False,
+    ) -> None:
+        """Remember an entry (its operands do not matter) under three keys: objects, or a number."""
         from wengert.codegen.recording_tables import ROW, row_number
 
-        keys = [0 if key is None else id(key) for key in (first, second, third)]
+        three = (first, second, third)
+        keys = [0 if k is None else k if k.__class__ is int else id(k) for k in three]
         number = row_number(*keys)
         dtype = None if leaf is None else leaf[3].dtype
         values = {
             "first": keys[0],
             "second": keys[1],
             "third": keys[2],
-            "op": id(op),
-            "result": id(result),
+            "op": id(entry[0]),
+            "params": id(entry[2]),
+            "result": id(entry[3]),
             "leaf": 0 if leaf is None else id(leaf),
             "dtype": 0 if leaf is None else id(dtype),
-            "single": int(dtype == np.float32),
+            "single": int(single or dtype == np.float32),
         }
         # Under the GIL, as native code reads it; the old row's objects go after the row itself.
         old = self.kept.get(number)
         row = self.table[number]
         for name, value in values.items():
             row[ROW[name]] = value
-        self.kept[number] = (first, second, third, op, result, leaf, dtype)
+        self.kept[number] = (first, second, third, entry, leaf, dtype)
         del old
