@@ -12,6 +12,7 @@ after all of those. Two kinds of nodes are read as something else than their ent
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -114,10 +115,12 @@ class Program:
         for number, at in enumerate(of_entry):
             op, operands, params, _ = entries[at]
             types = tuple([entries[k][3] for k in operands])
-            if op is _SLICE and _is_row(params[0][1], types[0]):
-                self._row_of_kind[number] = self._number(params[0][1][0], found.values)
-                op, params, types = _GATHER, _FIRST_AXIS, (types[0], _INDEX)
-            key = (op, params, types)
+            row = _row(params, types[0]) if op is _SLICE else None
+            if row is None:
+                key = (op, params, types)
+            else:
+                self._row_of_kind[number] = self._number(row, found.values)
+                key = (_GATHER, _FIRST_AXIS, (types[0], _INDEX))
             at_family = known.get(key)
             if at_family is None:
                 at_family = known[key] = len(kinds)
@@ -267,10 +270,14 @@ def read_program(graph: Graph, wrt: Iterable[int]) -> Program:
     return Program(graph, wrt)
 
 
-def _is_row(key: Any, type_: Type) -> bool:
-    return key[0].__class__ is int and all(
+@functools.lru_cache(maxsize=65536)
+def _row(params: Any, type_: Type) -> int | None:
+    """The number of the row that a slice of an array is, if it is one."""
+    key = params[0][1]
+    whole = all(
         part == (0, n, 1) for part, n in zip(key[1:], type_.shape[1:], strict=True)
     )
+    return key[0] if whole and key[0].__class__ is int else None
 
 
 #: Kinds by (operator, parameters, operand types): most programs use the same few.

@@ -16,6 +16,7 @@ from wengert.capture.trees import flatten_registered
 from wengert.compiling.entry import capture_entry
 from wengert.graph import Traced, Type, current_tape, type_of
 from wengert.ops import TABLE
+from wengert.optimise import stabilise
 from wengert.plan import Site
 from wengert.plan.traced import learn_traced
 from wengert.replay.recording import install
@@ -93,8 +94,11 @@ class Calls:
             self._known.clear()
         if entry is None or len(entry.graph.output_types) > len(_NUMBER):
             return _Known((), (), None)
-        types = tuple(entry.graph.output_types)
-        params = (("body", entry.graph),)
+        # Equal entries are merged and forms are stable before derivatives are taken, as in compiled
+        # derivatives: `(x @ w)[:n]` and `(x @ w)[n:]` then have one product to go back through.
+        body = stabilise(entry.graph).graph
+        types = tuple(body.output_types)
+        params = (("body", body),)
         return _Known(params, types, entry.structure, tuple(_NUMBER[: len(types)]))
 
     def _teach(self, known: _Known, args: tuple[Any, ...]) -> None:
