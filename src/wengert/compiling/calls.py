@@ -53,6 +53,7 @@ class Calls:
         self._f = f
         self._site = site
         self._known: dict[Any, _Known | None] = {}
+        self._taught: set[Any] = set()
 
     def record(self, args: tuple[Any, ...]) -> Any:
         """Record a use of the function on the current tape; its results, or `INLINE`."""
@@ -69,9 +70,10 @@ class Calls:
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._learn(leaves, structure)
-            self._teach(known, args)
         if not known.params:
             return INLINE
+        if len(self._taught) < _MOST:
+            self._teach(known, args, (key, tuple([isinstance(x, Traced) for x in leaves])))
         operands = tuple(
             [
                 x._index if isinstance(x, Traced) and x._tape is tape else tape.index_of(x)
@@ -101,8 +103,10 @@ class Calls:
         params = (("body", body),)
         return _Known(params, types, entry.structure, tuple(_NUMBER[: len(types)]))
 
-    def _teach(self, known: _Known, args: tuple[Any, ...]) -> None:
-        if known.params and install():
+    def _teach(self, known: _Known, args: tuple[Any, ...], kind: Any) -> None:
+        # Signatures are about types alone; native code also tells arrays from traced values.
+        if kind not in self._taught and install():
+            self._taught.add(kind)
             learn_traced(
                 self._site,
                 args,
