@@ -9,6 +9,7 @@ import pytest
 
 import wengert as wg
 from wengert.capture import Recorder, Variable, capture
+from wengert.capture.view import View
 from wengert.codegen.recording_tables import BINARY, ROWS, row_number
 from wengert.errors import EscapedError, WengertError
 from wengert.graph import CONSTANT, type_of
@@ -160,6 +161,47 @@ def test_views_numbers_and_foreign_operands_keep_their_meaning(rng):
         wg.check_grads(f, (x,), order=2)
 
 
+KEYS = (
+    *(0, 2, -1, -3),
+    *(slice(None), slice(1, None), slice(None, 2), slice(-2, None), slice(0, -1), slice(1, 1)),
+    *(slice(None, None, 2), slice(2**40), (0,), (slice(0, 1),), None, ..., [0, 1], True),
+)
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_parts(key, native):
+    python = native.objects["item_miss"]
+    for value in (np.arange(3.0), np.ones((3, 2), np.float32), np.arange(3)):
+        a, (x,) = variables([value])
+        b, (y,) = variables([value])
+        for _ in range(3):
+            try:
+                expected = python(y, key)
+            except (WengertError, IndexError) as error:
+                with pytest.raises(type(error)):
+                    x[key]
+                return
+            found = x[key]
+            assert (type(found), found._type) == (type(expected), expected._type)
+            if type(found) is not Variable:
+                part = found[:1] * 2.0, expected[:1] * 2.0
+                assert part[0]._type is part[1]._type
+        same(a, b)
+
+
+def test_parts_of_arrays_that_are_assigned_to(rng):
+    def f(x):
+        y = x * 1.0
+        part, inner = y[1:], y[1:][:2]
+        for k in range(3):
+            y[k] = y[k] * part[0] + inner[1] * 2.0
+            part[1] = part[1] + inner[0] * part[0]
+        return np.sum(inner * part[:2]) + y[-1] * part[-1]
+
+    for _ in range(3):
+        wg.check_grads(f, (rng.standard_normal(4),), order=2)
+
+
 def test_equal_tapes_are_one_graph_and_others_are_not(rng):
     x = rng.standard_normal(3)
 
@@ -187,7 +229,7 @@ def test_references_are_given_back():
     x = np.ones(3)
     op = wg.trace(lambda x: x * x, x).entries[-1][0]
     rate = 0.37
-    held = (op, type_of(x), rate, (), Variable, float)
+    held = (op, type_of(x), rate, (), Variable, View, float, int, slice)
 
     def once():
         tape = Recorder()
@@ -195,6 +237,7 @@ def test_references_are_given_back():
         for _ in range(50):
             y = np.sin(y * rate) * y
             z = -(rate - z / y) + z
+            y = y[:][-3:] + y[0]
         expected = tuple(tape.entries)
         tape = Recorder()
         tape.expected = expected

@@ -5,6 +5,8 @@ value the node that computes it, or -1 for a leaf. Nodes come after those whose 
 They run as native code once the process has some (`codegen.restricted`), else as Python.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import ctypes
@@ -20,7 +22,7 @@ __all__ = ["agenda", "count_users", "merge_sums", "run_pass", "spread"]
 
 
 @words
-def merge_sums(  # type: ignore[no-untyped-def]
+def merge_sums(
     count, adds, starts, args, firsts, producer, uses, into, absorbed, new_starts, new_args, stack
 ):
     """Give each sum the terms of the sums that are used by it alone.
@@ -74,9 +76,7 @@ def merge_sums(  # type: ignore[no-untyped-def]
 
 
 @words
-def spread(  # type: ignore[no-untyped-def]
-    count, starts, args, firsts, results, carries, floats, producer, depth, active
-):
+def spread(count, starts, args, firsts, results, carries, floats, producer, depth, active):
     """Fill `depth`, the longest way from a leaf, and `active`, whether a value depends on those
     that derivatives are taken by; `results` is how many a node has, `floats` is about values."""
     for j in range(count):
@@ -97,9 +97,7 @@ def spread(  # type: ignore[no-untyped-def]
 
 
 @words
-def count_users(  # type: ignore[no-untyped-def]
-    count, starts, args, producer, waiting, bounds, users, cursor
-):
+def count_users(count, starts, args, producer, waiting, bounds, users, cursor):
     """Fill `waiting`, how many operands of a node are computed, and who uses its results: the nodes
     `users[bounds[j]:bounds[j + 1]]`, once per use."""
     for j in range(count):
@@ -121,7 +119,7 @@ def count_users(  # type: ignore[no-untyped-def]
 
 
 @words
-def agenda(  # type: ignore[no-untyped-def]
+def agenda(
     count,
     signature,
     waiting,

@@ -248,7 +248,7 @@ class Program:
 
     def type(self, value: int) -> Type:
         """The type of a value."""
-        return self.distinct[self.type_of[value]]
+        return self.distinct[int(self.type_of[value])]
 
     def operands(self, node: int) -> Any:
         """The values that a node takes, but for the number of a row."""
@@ -274,9 +274,7 @@ def read_program(graph: Graph, wrt: Iterable[int]) -> Program:
 def _row(params: Any, type_: Type) -> int | None:
     """The number of the row that a slice of an array is, if it is one."""
     key = params[0][1]
-    whole = all(
-        part == (0, n, 1) for part, n in zip(key[1:], type_.shape[1:], strict=True)
-    )
+    whole = all(part == (0, n, 1) for part, n in zip(key[1:], type_.shape[1:], strict=True))
     return key[0] if whole and key[0].__class__ is int else None
 
 

@@ -5,6 +5,8 @@ graph costs, so native code does it, with what it needs to know about CPython's 
 an object is its word 1, the length of a tuple word 2, its items begin at word 3.
 """
 
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import ctypes
@@ -80,8 +82,8 @@ def scan_by_python(graph: Graph) -> Scanned:
             where[i] = len(types)
             types += type_
         firsts.append(int(where[i]))
-    arrays = [np.array(x, np.int64) for x in (entries, kinds, starts, args, firsts)]
-    return Scanned(*arrays, where, len(types))
+    made = [np.array(x, np.int64) for x in (entries, kinds, starts, args, firsts)]
+    return Scanned(made[0], made[1], made[2], made[3], made[4], where, len(types))
 
 
 # ---------------------------------------------------------------- native
@@ -95,7 +97,7 @@ _SPREAD, _MIX = 0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9
 
 
 @words
-def _measure(entries, count, live, setup, sizes):  # type: ignore[no-untyped-def]
+def _measure(entries, count, live, setup, sizes):
     """Complete `live`, in which the outputs are marked; `sizes` gets the numbers of nodes, of their
     operands, and of results of nodes with several."""
     nodes = 0
@@ -127,9 +129,7 @@ def _measure(entries, count, live, setup, sizes):  # type: ignore[no-untyped-def
 
 
 @words
-def _same_kind(  # type: ignore[no-untyped-def]
-    entries, entry, node, other, node_entries, starts, args, types
-):
+def _same_kind(entries, entry, node, other, node_entries, starts, args, types):
     """Whether two nodes agree in operator, parameters and types of the operands."""
     second = entries[_ITEMS + node_entries[other]]
     if entry[_OP] != second[_OP] or entry[_PARAMS] != second[_PARAMS]:
@@ -144,8 +144,20 @@ def _same_kind(  # type: ignore[no-untyped-def]
 
 
 @words
-def _read(  # type: ignore[no-untyped-def]
-    entries, count, live, setup, mask, table, node_entries, kinds, starts, args, firsts, where, types
+def _read(
+    entries,
+    count,
+    live,
+    setup,
+    mask,
+    table,
+    node_entries,
+    kinds,
+    starts,
+    args,
+    firsts,
+    where,
+    types,
 ):
     """Fill the arrays of `Scanned`. `types` gets the addresses of the values' types; `table` has
     `mask + 1` places, all -1, for the first node of each kind."""

@@ -171,9 +171,7 @@ class Sweep:
         for at, node in enumerate(group.family.members[places].tolist()):
             arena[begin + at] = arena[self.row[self.program.operands(node)]].sum()
 
-    def _forward_batch(
-        self, group: _Group, body: Body, places: Any, begins: Sequence[int]
-    ) -> None:
+    def _forward_batch(self, group: _Group, body: Body, places: Any, begins: Sequence[int]) -> None:
         n, start = len(places), group.done
         end = start + n
         group.done = end

@@ -5,9 +5,11 @@ descriptor (`pycall`), with handles and arrays as leaves. Where the arguments ma
 the use and those of its results are appended, and the tree of results is built.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
+
+from typing import Any
 
 from wengert.codegen.recording import (
     RECORDING,
@@ -58,7 +60,7 @@ def record_call(signature, args, count):
 def _match(signature, args, objects):
     """Fetch all nodes; the tape that may record the use, or 0."""
     setup = RECORDING[0]
-    tape = 0
+    tape: Any = 0
     for i in range(signature[TRACED["node_count"]]):
         node = signature[TRACED["nodes"]] + i * TRACED_NODE_BYTES
         fetch = node[TRACED_NODE["fetch"]]
@@ -124,7 +126,7 @@ def _is_array(value, node):
 
 @words
 def _same_contents(array, copy, size):
-    """Whether two contiguous arrays of one shape hold the same bits; `size` is in bytes, in fours."""
+    """Whether two contiguous arrays of one shape hold the same bits; `size` is in bytes."""
     if (half(copy + _FLAGS) & _C_CONTIGUOUS) == 0 or half(array + _ND) != half(copy + _ND):
         return 0
     for axis in range(half(array + _ND)):
@@ -148,10 +150,13 @@ def _array_constant(tape, array, node):
     snapshots = tape[TAPE["snapshots"]]
     key = call(setup[SETUP["PyLong_FromSsize_t"]], array)
     known = call(setup[SETUP["PyDict_GetItem"]], snapshots, key)
-    if known != 0 and known[_ITEMS] == array:
-        if _same_contents(array, known[_ITEMS + 1], node[TRACED_NODE["size"]]) != 0:
-            drop(key)
-            return hold(known[_ITEMS + 2])
+    if (
+        known != 0
+        and known[_ITEMS] == array
+        and _same_contents(array, known[_ITEMS + 1], node[TRACED_NODE["size"]]) != 0
+    ):
+        drop(key)
+        return hold(known[_ITEMS + 2])
     copy = call(setup[SETUP["PyArray_NewCopy"]], array, _KEEP_ORDER)
     index = append_entry(tape, hold(node[TRACED_NODE["leaf"]]))
     call(setup[SETUP["PyDict_SetItem"]], tape[TAPE["constants"]], index, copy)

@@ -12,7 +12,7 @@ about CPython's objects: see `pycall`; besides, the value of a float stands at b
 and step of a slice from there on, the address of the items of a list at 24.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
+# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from wengert.codegen.recording_tables import (
 )
 from wengert.codegen.restricted import Static, call, scratch, single, words
 
-__all__ = ["SLOTS", "append_entry", "hold", "index_of", "is_handle", "new_variable", "new_tuple"]
+__all__ = ["SLOTS", "append_entry", "hold", "index_of", "is_handle", "new_tuple", "new_variable"]
 
 RECORDING = Static("wengert_recording")
 

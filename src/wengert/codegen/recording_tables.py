@@ -95,8 +95,7 @@ ROW_BYTES = 8 * len(ROW)
 #: begin at byte 16, or after those of its base, in the order of their names.
 VARIABLE = {name: 2 + k for k, name in enumerate(("_index", "_tape", "_type"))}
 VIEW = {
-    name: 5 + k
-    for k, name in enumerate(("_at", "_base", "_certain", "_op", "_params", "_seen"))
+    name: 5 + k for k, name in enumerate(("_at", "_base", "_certain", "_op", "_params", "_seen"))
 }
 TAPE = {
     name: 2 + k

@@ -24,33 +24,31 @@ import builtins
 import inspect
 import textwrap
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llvmlite import ir
 
 __all__ = ["Static", "build_words", "call", "half", "scratch", "single", "words", "words_name"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def words(function: F) -> F:
+def words(function: Callable[..., Any]) -> Any:
     """Mark a function as one that `build_words` compiles."""
     function.is_words = True  # type: ignore[attr-defined]
     return function
 
 
-def call(address: int, *arguments: int) -> int:
+def call(address: int, *arguments: int) -> Any:
     """The result of the C function of words at an address; in compiled code only."""
     raise NotImplementedError
 
 
-def half(address: int) -> int:
+def half(address: int) -> Any:
     """The signed 32-bit number at an address; in compiled code only."""
     raise NotImplementedError
 
 
-def single(bits: int) -> int:
+def single(bits: int) -> Any:
     """The bits of a float64, rounded to a float32; in compiled code only."""
     raise NotImplementedError
 
@@ -61,8 +59,12 @@ class Static:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    def __getitem__(self, word: int) -> Any:
+        """In compiled code only."""
+        raise NotImplementedError
 
-def scratch(count: int) -> int:
+
+def scratch(count: int) -> Any:
     """The address of memory for so many words; in compiled code only."""
     raise NotImplementedError
 
@@ -74,10 +76,7 @@ def words_name(function: Any) -> str:
 
 def build_words(module: ir.Module, functions: Iterable[Callable[..., Any]]) -> list[str]:
     """Add functions, and those that they call, to a module; the names of the former."""
-    names = []
-    for function in functions:
-        names.append(_declared(module, function).name)
-    return names
+    return [_declared(module, function).name for function in functions]
 
 
 def _declared(module: ir.Module, function: Any) -> Any:
@@ -166,17 +165,17 @@ class _Body:
                 raise self._refused(statement)
             method(statement)
 
-    def _Pass(self, node: ast.Pass) -> None:  # noqa: N802 (named as in `ast`)
+    def _Pass(self, node: ast.Pass) -> None:
         del node
 
-    def _Expr(self, node: ast.Expr) -> None:  # noqa: N802
+    def _Expr(self, node: ast.Expr) -> None:
         if not isinstance(node.value, ast.Constant):  # a docstring
             self._value(node.value)
 
-    def _Return(self, node: ast.Return) -> None:  # noqa: N802
+    def _Return(self, node: ast.Return) -> None:
         self.b.ret(self._constant(0) if node.value is None else self._value(node.value))
 
-    def _Assign(self, node: ast.Assign) -> None:  # noqa: N802
+    def _Assign(self, node: ast.Assign) -> None:
         (target,) = node.targets
         if isinstance(target, ast.Tuple):
             if not isinstance(node.value, ast.Tuple):
@@ -187,7 +186,11 @@ class _Body:
         else:
             self._store(target, self._value(node.value))
 
-    def _AugAssign(self, node: ast.AugAssign) -> None:  # noqa: N802
+    def _AnnAssign(self, node: ast.AnnAssign) -> None:
+        assert node.value is not None
+        self._store(node.target, self._value(node.value))
+
+    def _AugAssign(self, node: ast.AugAssign) -> None:
         old = self._value(node.target)
         emit = getattr(self.b, _BINARY[type(node.op)])
         self._store(node.target, emit(old, self._value(node.value)))
@@ -200,7 +203,7 @@ class _Body:
         else:
             raise self._refused(target)
 
-    def _If(self, node: ast.If) -> None:  # noqa: N802
+    def _If(self, node: ast.If) -> None:
         then, otherwise, after = (self.target.append_basic_block() for _ in range(3))
         self._branch(node.test, then, otherwise)
         for block, body in ((then, node.body), (otherwise, node.orelse)):
@@ -210,7 +213,7 @@ class _Body:
                 self.b.branch(after)
         self.b.position_at_end(after)
 
-    def _While(self, node: ast.While) -> None:  # noqa: N802
+    def _While(self, node: ast.While) -> None:
         head, body, after = (self.target.append_basic_block() for _ in range(3))
         self.b.branch(head)
         self.b.position_at_end(head)
@@ -226,8 +229,9 @@ class _Body:
             self.b.branch(onward)
         self.b.position_at_end(after)
 
-    def _For(self, node: ast.For) -> None:  # noqa: N802
-        assert isinstance(node.iter, ast.Call) and isinstance(node.target, ast.Name)
+    def _For(self, node: ast.For) -> None:
+        assert isinstance(node.iter, ast.Call)
+        assert isinstance(node.target, ast.Name)
         bounds = [self._value(argument) for argument in node.iter.args]
         start, stop = bounds if len(bounds) == 2 else (self._constant(0), bounds[0])
         # As in Python, the variable keeps its last value after the loop.
@@ -247,11 +251,11 @@ class _Body:
         self.b.branch(head)
         self.b.position_at_end(after)
 
-    def _Break(self, node: ast.Break) -> None:  # noqa: N802
+    def _Break(self, node: ast.Break) -> None:
         del node
         self.b.branch(self.loops[-1][1])
 
-    def _Continue(self, node: ast.Continue) -> None:  # noqa: N802
+    def _Continue(self, node: ast.Continue) -> None:
         del node
         self.b.branch(self.loops[-1][0])
 

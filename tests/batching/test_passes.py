@@ -1,0 +1,82 @@
+"""Reading and scheduling by native code and by Python give the same programs and schedules."""
+
+import numpy as np
+import pytest
+from tests.batching.models import minibatches, parameters
+
+import wengert as wg
+from wengert.batching import passes, scanning
+from wengert.batching.program import read_program
+from wengert.batching.schedule import schedule
+from wengert.capture import capture
+from wengert.codegen.engine import runtime_address
+
+
+def recorded(kind, compiled):
+    rng = np.random.default_rng(4)
+    loss, examples = minibatches(rng)[kind]
+
+    def total(p):
+        return sum(loss(p, example, compiled) for example in examples)
+
+    purpose = {"purpose": "grad", "floats_only": True, "calls": True}
+    return capture(total, (parameters(rng),), {}, traced=(0,), **purpose)
+
+
+def described(graph, wrt, strategy):
+    program = read_program(graph, wrt)
+    plan = schedule(program, strategy)
+    families = [
+        (f.name, f.members.tolist(), f.operands.tolist(), f.firsts.tolist())
+        for f in program.families
+    ]
+    batches = [(b.signature, b.places.tolist()) for b in plan.batches]
+    arrays = [x.tolist() for x in (program.starts, program.args, program.depth, program.active)]
+    signatures = [(s.family, s.flags, s.shared, s.members.tolist()) for s in plan.signatures]
+    return families, batches, arrays, signatures, program.leaves, program.node_of.tolist()
+
+
+@pytest.mark.parametrize("strategy", ["agenda", "depth"])
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("kind", ["trees", "sequences", "lattices"])
+def test_native_and_python_agree(kind, compiled, strategy, monkeypatch):
+    runtime_address("run_steps")
+    found = recorded(kind, compiled)
+    wrt = found.graph.inputs[: sum(found.counts)]
+    native = described(found.graph, wrt, strategy)
+    for module in (passes, scanning):
+        monkeypatch.setattr(module, "is_started", lambda: False)
+        monkeypatch.setattr(module, "_MANY", 10**9)
+    assert described(found.graph, wrt, strategy) == native
+
+
+def test_every_node_runs_after_its_operands():
+    found = recorded("trees", True)
+    program = read_program(found.graph, found.graph.inputs[:1])
+    for strategy in ("agenda", "depth"):
+        done = np.zeros(program.node_count, bool)
+        for batch in schedule(program, strategy).batches:
+            signature = schedule(program, strategy).signatures[batch.signature]
+            members = program.families[signature.family].members[batch.places]
+            for node in members.tolist():
+                makers = program.producer[program.operands(node)]
+                assert done[makers[makers >= 0]].all()
+            assert not done[members].any()
+            done[members] = True
+        assert done.all()
+
+
+def test_numbers_are_added_in_one_step_wherever_they_are_used_once():
+    def loss(x):
+        terms = [np.sin(x[k]) for k in range(5)]
+        first = terms[0] + terms[1]
+        total = (first + terms[2]) + (terms[3] + (terms[4] + x[0]))
+        return total + total * first  # `total` and `first` are used elsewhere
+
+    with wg.autobatching("always") as reports:
+        value, gradient = wg.value_and_grad(loss)(np.linspace(0.1, 0.5, 5))
+    with wg.autobatching("never"):
+        wanted, expected = wg.value_and_grad(loss)(np.linspace(0.1, 0.5, 5))
+    np.testing.assert_allclose(value, wanted)
+    np.testing.assert_allclose(gradient, expected)
+    assert reports[-1].by_operator["add"][0] == 3
