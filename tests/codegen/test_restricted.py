@@ -99,7 +99,7 @@ def test_arrays_of_words(compiled):
 
 
 def test_what_is_not_in_the_language_is_named():
-    from llvmlite import ir
+    from wengert.codegen import ir
 
     with pytest.raises(TypeError, match=r"refused: can't compile '\[a\]'"):
         build_words(ir.Module(), [refused])

@@ -23,11 +23,10 @@ import ast
 import builtins
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from llvmlite import ir
+from wengert.codegen import ir
 
 __all__ = ["Static", "build_words", "call", "half", "scratch", "single", "words", "words_name"]
 
@@ -74,15 +73,15 @@ def words_name(function: Any) -> str:
     return f"words_{function.__module__.rsplit('.', 1)[-1]}_{function.__name__.lstrip('_')}"
 
 
-def build_words(module: ir.Module, functions: Iterable[Callable[..., Any]]) -> list[str]:
+def build_words(module: ir.Module, functions: Sequence[Callable[..., Any]]) -> list[str]:
     """Add functions, and those that they call, to a module; the names of the former."""
-    return [_declared(module, function).name for function in functions]
+    for function in functions:
+        _declared(module, function)
+    return [words_name(function) for function in functions]
 
 
 def _declared(module: ir.Module, function: Any) -> Any:
     """The LLVM function of a Python function, built when it is first asked for."""
-    from llvmlite import ir
-
     name = words_name(function)
     found = module.globals.get(name)
     if found is None:
@@ -122,9 +121,6 @@ class _Body:
     """Emits the code of one function. `//` and `%` are for numbers that are not negative."""
 
     def __init__(self, module: Any, target: Any, function: Any) -> None:
-        from llvmlite import ir
-
-        self.ir = ir
         self.module = module
         self.target = target
         self.function = function
@@ -140,15 +136,15 @@ class _Body:
         assigned = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and _is_store(n)}
         parameters = [argument.arg for argument in tree.args.args]
         for name in [*parameters, *sorted(assigned - set(parameters))]:
-            self.places[name] = self.b.alloca(self.word, name=name)
+            self.places[name] = self.b.alloca(self.word)
         for name, value in zip(parameters, self.target.args, strict=True):
             self.b.store(value, self.places[name])
         self._statements(tree.body)
-        if not self.b.block.is_terminated:
+        if not self.b.block.terminated:
             self.b.ret(self._constant(0))
 
     def _constant(self, value: int) -> Any:
-        return self.ir.Constant(self.word, value)
+        return ir.Constant(self.word, value)
 
     def _refused(self, node: ast.AST) -> TypeError:
         what = ast.unparse(node)
@@ -158,7 +154,7 @@ class _Body:
 
     def _statements(self, body: list[ast.stmt]) -> None:
         for statement in body:
-            if self.b.block.is_terminated:
+            if self.b.block.terminated:
                 return
             method = getattr(self, f"_{type(statement).__name__}", None)
             if method is None:
@@ -209,7 +205,7 @@ class _Body:
         for block, body in ((then, node.body), (otherwise, node.orelse)):
             self.b.position_at_end(block)
             self._statements(body)
-            if not self.b.block.is_terminated:
+            if not self.b.block.terminated:
                 self.b.branch(after)
         self.b.position_at_end(after)
 
@@ -225,7 +221,7 @@ class _Body:
         self.loops.append((onward, after))
         self._statements(statements)
         self.loops.pop()
-        if not self.b.block.is_terminated:
+        if not self.b.block.terminated:
             self.b.branch(onward)
         self.b.position_at_end(after)
 
@@ -313,7 +309,7 @@ class _Body:
     def _static(self, static: Static) -> Any:
         found = self.module.globals.get(static.name)
         if found is None:
-            found = self.ir.GlobalVariable(self.module, self.word, static.name)
+            found = ir.GlobalVariable(self.module, self.word, static.name)
         return self.b.ptrtoint(found, self.word)
 
     def _known(self, node: ast.expr) -> int | None:
@@ -339,18 +335,18 @@ class _Body:
         if function is scratch:
             (count,) = node.args
             with self.b.goto_entry_block():
-                place = self.b.alloca(self.word, self._known(count))
+                place = self.b.alloca(self.word, self._constant(self._known(count) or 1))
             return self.b.ptrtoint(place, self.word)
         arguments = [self._value(argument) for argument in node.args]
         if function is call:
-            kind = self.ir.FunctionType(self.word, [self.word] * (len(arguments) - 1))
+            kind = ir.FunctionType(self.word, [self.word] * (len(arguments) - 1))
             return self.b.call(self.b.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
         if function is half:
-            narrow = self.ir.IntType(32).as_pointer()
+            narrow = ir.IntType(32).as_pointer()
             return self.b.sext(self.b.load(self.b.inttoptr(arguments[0], narrow)), self.word)
         if function is single:
-            wide = self.b.bitcast(arguments[0], self.ir.DoubleType())
-            bits = self.b.bitcast(self.b.fptrunc(wide, self.ir.FloatType()), self.ir.IntType(32))
+            wide = self.b.bitcast(arguments[0], ir.DoubleType())
+            bits = self.b.bitcast(self.b.fptrunc(wide, ir.FloatType()), ir.IntType(32))
             return self.b.zext(bits, self.word)
         if getattr(function, "is_words", False):
             return self.b.call(_declared(self.module, function), arguments)
