@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from wengert.batching import autobatching, run_gradient
 from wengert.check import check_grads
 from wengert.graph import Graph
+from wengert.graph.collecting import collecting_later
 from wengert.replay import replay, replaying
 from wengert.transform import (
     checkpoint,
@@ -152,8 +153,9 @@ def compile(
     >>> step(np.array([1.0, 2.0]), np.eye(2))
     (np.float64(5.0), array([2., 4.]))
     """
-    # LLVM is loaded by programs that compile, not by `import wengert`.
-    from wengert.compiling import compile_function
+    # What compiling needs is loaded by programs that compile, not by `import wengert`.
+    with collecting_later():
+        from wengert.compiling import compile_function
 
     return compile_function(f, static_argnums=static_argnums, donate=donate)
 

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -65,16 +64,26 @@ def is_cheap(name: str) -> bool:
     return name in _CHEAP
 
 
-@dataclass(frozen=True)
-class Load:
+def _text(value: Any) -> str:
+    # As `repr`, of which NumPy's dtypes have a slow one; 0.0 and -0.0 differ, 1 and True too.
+    if isinstance(value, tuple):
+        return f"({','.join([_text(part) for part in value])})"
+    return value.str if isinstance(value, np.dtype) else repr(value)
+
+
+def _key(spec: Any) -> str:
+    text = f"{type(spec).__name__}{_text(spec)}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+class Load(NamedTuple):
     """A value read from memory: its dtype, and along which merged axes it varies."""
 
     dtype: np.dtype[Any]
     bits: Bits
 
 
-@dataclass(frozen=True)
-class Instruction:
+class Instruction(NamedTuple):
     """One operation on values; `name` is an operator's, or "row_sum", "row_max", "row_min".
 
     Operands number the loads first, then the instructions.
@@ -91,8 +100,7 @@ class Instruction:
         return self.name[4:] if self.name.startswith("row_") else ""
 
 
-@dataclass(frozen=True)
-class Store:
+class Store(NamedTuple):
     """A value written to memory.
 
     `bits` tells along which merged axes the target varies; over the others it is combined by
@@ -104,14 +112,15 @@ class Store:
     combine: str
 
 
-@dataclass(frozen=True)
-class KernelSpec:
-    """The structure of a kernel. `rank` is the number of merged axes; 0 for scalars only."""
-
+class _Nest(NamedTuple):
     rank: int
     loads: tuple[Load, ...]
     body: tuple[Instruction, ...]
     stores: tuple[Store, ...]
+
+
+class KernelSpec(_Nest):
+    """The structure of a kernel. `rank` is the number of merged axes; 0 for scalars only."""
 
     def dtype(self, value: int) -> np.dtype[Any]:
         """The dtype of a value."""
@@ -151,11 +160,10 @@ class KernelSpec:
 
     def key(self) -> str:
         """A name that is the same in every process, from the whole structure."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
+        return _key(self)
 
 
-@dataclass(frozen=True)
-class WalkSpec:
+class WalkSpec(NamedTuple):
     """The structure of a walk.
 
     kind : "zero", "copy", "add" (to the target), "plus" (target = source 0 + source 1, in order),
@@ -186,11 +194,10 @@ class WalkSpec:
 
     def key(self) -> str:
         """A name that is the same in every process, from the whole structure."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
+        return _key(self)
 
 
-@dataclass(frozen=True)
-class CallSpec:
+class CallSpec(NamedTuple):
     """The structure of a call of numbers (`numbers`): a kernel of rank 0, and how Python calls it.
 
     kernel : loads and stores double precision only
@@ -208,18 +215,17 @@ class CallSpec:
 
     def key(self) -> str:
         """A name that is the same in every process, from the whole structure."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
+        return _key(self)
 
 
-@dataclass(frozen=True)
-class ProductSpec:
+class ProductSpec(NamedTuple):
     """The structure of a matrix product (`product`): the dtype of all its arrays."""
 
     dtype: np.dtype[Any]
 
     def key(self) -> str:
         """A name that is the same in every process, from the whole structure."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:32]
+        return _key(self)
 
 
 Spec = KernelSpec | WalkSpec | CallSpec | ProductSpec

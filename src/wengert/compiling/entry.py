@@ -11,6 +11,7 @@ from typing import Any
 from wengert.capture import argument_names, capture, function_name
 from wengert.errors import NoValueError
 from wengert.graph import Graph, Type, type_of
+from wengert.graph.collecting import collecting_later
 from wengert.optimise import Optimised, optimise, stabilise
 from wengert.plan import Executable, make_plan
 from wengert.plan.donation import reusable
@@ -67,7 +68,7 @@ class Entry:
     def executable(self) -> Executable:
         """The compiled plan."""
         if self.run is None:
-            with self.lock:
+            with self.lock, collecting_later():
                 if self.run is None:
                     self.run = self._plan(self.optimised().graph)
         return self.run
@@ -105,19 +106,20 @@ def capture_entry(
         return type_ if native else type_.with_dtype(type_.dtype.newbyteorder("="))
 
     try:
-        captured = capture(
-            target,
-            everything,
-            {},
-            traced=traced,
-            purpose="compile",
-            lines=True,
-            named=True,
-            lift=False,
-            weak=True,
-            types_only=typed,
-            prepare=lambda graph: stabilise(graph).graph,
-        )
+        with collecting_later():
+            captured = capture(
+                target,
+                everything,
+                {},
+                traced=traced,
+                purpose="compile",
+                lines=True,
+                named=True,
+                lift=False,
+                weak=True,
+                types_only=typed,
+                prepare=lambda graph: stabilise(graph).graph,
+            )
     except NoValueError as error:
         raise NoValueError(
             error.message,

@@ -38,15 +38,13 @@ class RuleIndex:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
-        self._by_op: dict[Any, list[_Candidate]] = {}
-        self._families: list[_Candidate] = []
+        self._by_op: dict[Any, list[Rule]] = {}
+        self._families: list[Rule] = []
         for rule in rules:
-            for pattern in rule.patterns:
-                candidate = (rule, pattern)
-                if isinstance(pattern.op, Family):
-                    self._families.append(candidate)
-                else:
-                    self._by_op.setdefault(pattern.op, []).append(candidate)
+            if isinstance(rule.left.op, Family):
+                self._families.append(rule)
+            else:
+                self._by_op.setdefault(rule.left.op, []).append(rule)
         self._found: dict[Any, tuple[_Candidate, ...]] = {}
 
     def candidates(self, op: Any, heads: tuple[Any, ...]) -> tuple[_Candidate, ...]:
@@ -54,9 +52,16 @@ class RuleIndex:
         key = (op, heads)
         found = self._found.get(key)
         if found is None:
-            own = [c for c in self._by_op.get(op, ()) if _may_match(c[1], heads)]
-            general = [c for c in self._families if c[1].op.covers(op, heads)]
-            found = self._found[key] = tuple(own + general)
+            own = [
+                (rule, pattern)
+                for rule in self._by_op.get(op, ())
+                for pattern in rule.patterns
+                if _may_match(pattern, heads)
+            ]
+            general = [
+                (rule, rule.left) for rule in self._families if rule.left.op.covers(op, heads)
+            ]
+            found = self._found[key] = (*own, *general)
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,10 @@ EDGES = {
     "range": "sums or products in another order: overflow may come or go; what was inf or nan "
     "stays one of the two",
 }
+
+
+#: Made when they are first needed: a program meets few of the rules. Terms compare by identity.
+_patterns = functools.cache(variants)
 
 
 class Example(NamedTuple):
@@ -64,7 +69,7 @@ class Rule(NamedTuple):
     @property
     def patterns(self) -> list[Term]:
         """The left side with commutative operands in every order."""
-        return variants(self.left)
+        return _patterns(self.left)
 
 
 def rule(

@@ -23,7 +23,7 @@ __all__ = ["CONTROL", "ControlStep", "lower_control"]
 _FRAME, _ADDRESS, _OUTER = SOURCES["frame"], SOURCES["address"], SOURCES["outer"]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class ControlStep:
     """What a step of control flow is given.
 

@@ -35,7 +35,7 @@ _LONGEST_ROW = 32768
 Axes = tuple[int, ...]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Group:
     """Entries that run together.
 

@@ -15,7 +15,7 @@ __all__ = ["LoweredGroup", "lower"]
 _ALIASES = ("reshape", "broadcast_to", "positive", "stop_gradient")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class LoweredGroup:
     """A kernel and what it is called with.
 

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Plan:
     """Everything that running needs, and that does not change from call to call.
 

@@ -11,7 +11,7 @@ from wengert.plan.control import ControlStep
 __all__ = ["NativeStep", "NumpyStep"]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class NativeStep:
     """One call of a kernel, or several in parallel.
 
@@ -38,7 +38,7 @@ class NativeStep:
         return self.runtime.startswith("gemm") or any(s.calls_blas() for s in inner)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class NumpyStep:
     """One operator computed by NumPy: `function(*operands)` is copied into the result's slot."""
 
