@@ -153,7 +153,7 @@ def sized_plan(make: Callable[[int], Graph]) -> SizedPlan | None:
     """The plan of the graphs that `make` gives for a batch size; None if there is none, since an
     operator has no native code, or since its steps depend on the size in another way."""
     for sizes in PROBES:
-        plans = [make_plan(make(n)) for n in sizes]
+        plans = [make_plan(make(n), is_parallel=False) for n in sizes]
         if any(not isinstance(s, NativeStep) for s in plans[0].steps):
             return None
         if not _alike(plans):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from wengert.codegen import ir
+from wengert.codegen.blocks import loop
 from wengert.codegen.bounds import build_bounds
 from wengert.codegen.control import build_control
 from wengert.codegen.memory import build_memory
@@ -28,10 +29,11 @@ def build_runtime(module: ir.Module) -> list[str]:
     """Add the functions of the runtime to a module; return their names."""
     threads = build_threads(module)
     _run_steps(module)
+    _run_strip(module)
     _call_with_int(module)
     _gemm(module, "gemm_f32", ir.FloatType())
     _gemm(module, "gemm_f64", ir.DoubleType())
-    own = ["run_steps", "call_with_int", "gemm_f32", "gemm_f64"]
+    own = ["run_steps", "run_strip", "call_with_int", "gemm_f32", "gemm_f64"]
     own += [*build_bounds(module), *build_memory(module)]
     return [*own, *build_control(module), *build_entry(module), *threads]
 
@@ -70,6 +72,19 @@ def _run_steps(module: ir.Module) -> None:
     i.add_incoming(b.add(i, _constant(1)), onward)
     b.branch(head)
     b.position_at_end(done)
+    b.ret_void()
+
+
+def _run_strip(module: ir.Module) -> None:
+    """args: how many calls follow, then pairs (kernel, its arguments): one chunk of a strip."""
+    function = ir.Function(module, _KERNEL, "run_strip")
+    slots, args = function.args
+    b = ir.IRBuilder(function.append_basic_block("entry"))
+    with loop(b, _constant(0), b.load(args), _constant(1)) as step:
+        at = b.shl(step.index, _constant(1))
+        kernel, own = (b.load(b.gep(args, [b.add(at, _constant(k))])) for k in (1, 2))
+        own = b.inttoptr(own, I64.as_pointer())
+        b.call(b.inttoptr(kernel, _KERNEL.as_pointer()), [slots, own])
     b.ret_void()
 
 

@@ -7,37 +7,31 @@ alone, so that results are the same from run to run.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 from wengert.codegen.kernel import Instruction, KernelSpec, Load, Store, is_cheap
 from wengert.codegen.pool import worker_count
+from wengert.codegen.rows import temporaries
 from wengert.plan.lowering import LoweredGroup
+from wengert.plan.steps import Cut, NativeStep
 
-__all__ = ["Combination", "split", "work_of"]
+__all__ = ["block", "kernel_step"]
 
 #: Element operations below which a call stays on one thread (some ten microseconds), and the least
 #: number of elements of a chunk of a single axis.
 _LEAST_WORK = 400_000
 _LEAST_ELEMENTS = 4096
+#: Element operations in a nanosecond, roughly.
+_PER_NS = 60
+
+#: Bytes between temporary rows.
+_ROW_SKEW = 320
 
 _OPERATOR = {"sum": "add", "max": "maximum", "min": "minimum"}
 
 
-class Combination:
-    """A kernel that combines partial results: it reads `reads` and writes `target` (slots)."""
-
-    def __init__(self, spec: KernelSpec, reads: list[int], target: int, count: int) -> None:
-        self.spec = spec
-        self.reads = reads
-        self.target = target
-        self.count = count
-
-    def args(self) -> list[int]:
-        """The arguments of the call."""
-        return [*self.reads, self.target, self.count, 0, self.count]
-
-
-def work_of(lowered: LoweredGroup) -> int:
+def _work_of(lowered: LoweredGroup) -> int:
     """Element operations of a call, roughly: a transcendental function counts ten."""
     elements = 1
     for n in lowered.sizes:
@@ -69,49 +63,88 @@ def _private(spec: KernelSpec) -> list[int] | None:
     return found
 
 
-def split(
-    lowered: LoweredGroup,
-    rows: list[int],
-    reads: list[int],
-    writes: list[int],
-    new_slot: Callable[[int], int],
-    row_bytes: list[int],
-) -> tuple[list[list[int]], list[Combination], list[int]]:
-    """The argument blocks of a call, the combinations that follow it, and all slots it writes.
-
-    `rows` are the slots of temporary rows of `row_bytes` bytes; `new_slot(bytes)` makes a slot.
-    """
+def _bounds_of(lowered: LoweredGroup) -> list[int]:
+    """Where the chunks of a call begin and end that is cut by itself."""
     spec = lowered.spec
     # Twice as many as threads, if each is worth it: then no thread waits long for another.
     threads = worker_count() + 1
-    chunks = min(2 * threads, max(threads, work_of(lowered) // _LEAST_WORK)) if threads > 1 else 1
+    chunks = min(2 * threads, max(threads, _work_of(lowered) // _LEAST_WORK)) if threads > 1 else 1
     length = lowered.sizes[0] if lowered.sizes else 1
     if spec.rank == 1:
         chunks = min(chunks, length // _LEAST_ELEMENTS)
     chunks = min(chunks, length)
-    private = _private(spec)
-    if private is None or chunks < 2 or work_of(lowered) < _LEAST_WORK:
-        return [block(lowered, reads, writes, rows, 0, length)], [], [*writes, *rows]
+    if _private(spec) is None or chunks < 2 or _work_of(lowered) < _LEAST_WORK:
+        return [0, length]
     # Chunks of a single axis begin at multiples of 64 elements: aligned vectors, no shared lines.
     unit = 64 if spec.rank == 1 else 1
-    bounds = [length * c // chunks // unit * unit for c in range(chunks)] + [length]
-    blocks, written = [], [*writes, *rows]
+    return [length * c // chunks // unit * unit for c in range(chunks)] + [length]
+
+
+def kernel_step(
+    lowered: LoweredGroup,
+    reads: list[int],
+    writes: list[int],
+    new_slot: Callable[[int], int],
+) -> NativeStep:
+    """The step of a kernel; `new_slot(bytes)` makes a slot."""
+    names = " ".join(i.name for i in lowered.spec.body) or "copy"
+    step = NativeStep([], reads, writes, f"kernel {names}", lowered.members, lowered.spec)
+
+    def apply(step: NativeStep, bounds: list[int]) -> None:
+        _cut(step, lowered, writes, new_slot, bounds)
+
+    bounds = _bounds_of(lowered)
+    apply(step, bounds)
+    if len(bounds) > 2:
+        step.what += f" ({len(bounds) - 1} chunks)"
+    private = _private(lowered.spec)
+    if private is not None:
+        shares = _shares(lowered, reads, writes, private)
+        step.cut = Cut(lowered.sizes[0], shares, _work_of(lowered) / _PER_NS, apply)
+    return step
+
+
+def _shares(
+    lowered: LoweredGroup, reads: list[int], writes: list[int], private: list[int]
+) -> frozenset[int]:
+    spec = lowered.spec
+    whole = {slot for slot, load in zip(reads, spec.loads, strict=True) if not load.bits[0]}
+    whole |= {
+        slot
+        for k, (slot, store) in enumerate(zip(writes, spec.stores, strict=True))
+        if k in private or not store.bits[0]
+    }
+    return frozenset({*reads, *writes} - whole)
+
+
+def _cut(
+    step: NativeStep,
+    lowered: LoweredGroup,
+    writes: list[int],
+    new_slot: Callable[[int], int],
+    bounds: list[int],
+) -> None:
+    """Cut the step of a kernel: each chunk has rows and partial results of its own."""
+    spec = lowered.spec
+    private = _private(spec) or []
+    # Rows that begin at the same place of a page would fight for the same lines of the cache.
+    row_bytes = [lowered.sizes[-1] * spec.dtype(k).itemsize + _ROW_SKEW for k in temporaries(spec)]
+    step.blocks, step.writes, step.combining = [], list(writes), []
     partial: dict[int, list[int]] = {k: [] for k in private}
-    for c in range(chunks):
-        own_rows, own_writes = rows, list(writes)
+    for c, (begin, end) in enumerate(itertools.pairwise(bounds)):
+        rows, own = [new_slot(n) for n in row_bytes], list(writes)
         if c:
-            own_rows = [new_slot(n) for n in row_bytes]
             for k in private:
                 size = lowered.counts[k] * spec.dtype(spec.stores[k].value).itemsize
-                own_writes[k] = new_slot(size)
-                partial[k].append(own_writes[k])
-            written += [*own_rows, *(own_writes[k] for k in private)]
-        blocks.append(block(lowered, reads, own_writes, own_rows, bounds[c], bounds[c + 1]))
+                own[k] = new_slot(size)
+                partial[k].append(own[k])
+                step.writes.append(own[k])
+        step.writes += rows
+        step.blocks.append(block(lowered, step.reads, own, rows, begin, end))
     # Two at a time: the kernel is the same however many chunks there are.
-    combinations = [
+    step.combining = [
         _combination(lowered, k, writes[k], part) for k in private for part in partial[k]
     ]
-    return blocks, combinations, written
 
 
 def block(
@@ -135,7 +168,8 @@ def block(
     return [*args, begin, end] if lowered.spec.rank else args
 
 
-def _combination(lowered: LoweredGroup, k: int, target: int, part: int) -> Combination:
+def _combination(lowered: LoweredGroup, k: int, target: int, part: int) -> NativeStep:
+    """The step that combines a partial result with those before it."""
     store = lowered.spec.stores[k]
     dtype = lowered.spec.dtype(store.value)
     how = store.combine
@@ -144,4 +178,6 @@ def _combination(lowered: LoweredGroup, k: int, target: int, part: int) -> Combi
     loads = (Load(dtype, (True,)), Load(dtype, (True,)))
     body = (Instruction(_OPERATOR[how], (0, 1), (), dtype),)
     spec = KernelSpec(1, loads, body, (Store(2, (True,), ""),))
-    return Combination(spec, [target, part], target, lowered.counts[k])
+    count = lowered.counts[k]
+    args = [target, part, target, count, 0, count]
+    return NativeStep([args], [target, part], [target], "combine chunks", [lowered.stores[k]], spec)

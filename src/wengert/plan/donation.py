@@ -2,7 +2,8 @@
 
 An output may take an input's memory if all steps that read the input come before the step that
 writes the output; or if that step is a kernel of a single phase that reads each element of the
-input at the very place, and in the very iteration, at which it writes the output.
+input at the very place, and in the very iteration, at which it writes the output. Of the steps of a
+strip, which run chunk by chunk, those that read the input must touch only the chunk's own share.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def reusable(plan: Plan, donated: Sequence[int]) -> list[tuple[int, int]]:
             for k in free
             if plan.types[plan.inputs[k]] is type_
             and _may_share(plan.steps[at], at, plan.inputs[k], slot, last_read)
+            and _shares_in_strip(plan.steps, at, plan.inputs[k], slot)
         ]
         # Rather the argument that the output is computed from: the one read last.
         best = max(fitting, key=lambda k: last_read.get(plan.inputs[k], -1), default=None)
@@ -67,6 +69,15 @@ def _may_share(step: Any, at: int, source: int, target: int, last_read: dict[int
     # Within an iteration the results are stored in order, and a load may come late.
     return bool(loads) and not any(
         _depends(spec, later.value, set(loads)) for later in spec.stores[at_store + 1 :]
+    )
+
+
+def _shares_in_strip(steps: Sequence[Any], at: int, source: int, target: int) -> bool:
+    strip = steps[at].strip if isinstance(steps[at], NativeStep) else -1
+    others = [s for s in steps if strip >= 0 and isinstance(s, NativeStep) and s.strip == strip]
+    reading = [s for s in others if source in s.reads and s is not steps[at]]
+    return not reading or (
+        target in steps[at].cut.shares and all(source in s.cut.shares for s in reading)
     )
 
 

@@ -6,6 +6,7 @@ computes yet). Consecutive native steps run in one call.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,11 +16,10 @@ import numpy as np
 from wengert.codegen.engine import compile_kernels, runtime_address
 from wengert.codegen.kernel import Spec
 from wengert.codegen.pool import worker_count
-from wengert.codegen.rows import temporaries
 from wengert.codegen.supported import supports
 from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.plan.blas import blas_threads
-from wengert.plan.chunks import split
+from wengert.plan.chunks import kernel_step
 from wengert.plan.control import CONTROL, lower_control
 from wengert.plan.fusion import REDUCTIONS, Group, fuse
 from wengert.plan.indices import given, index_args, indices_of
@@ -27,8 +27,9 @@ from wengert.plan.interpreted import numpy_function, reshaped
 from wengert.plan.lowering import LoweredGroup, lower
 from wengert.plan.moves import TARGET, Walk, safe_walks, whole_copy
 from wengert.plan.products import as_product, product_step
-from wengert.plan.steps import NativeStep, NumpyStep
+from wengert.plan.steps import NativeStep, NumpyStep, moments
 from wengert.plan.storage import Lifetime, layout
+from wengert.plan.strips import with_strips
 
 __all__ = [
     "Plan",
@@ -83,10 +84,6 @@ class Plan:
 _LONG = 200_000
 
 
-#: Bytes between temporary rows.
-_SKEW = 320
-
-
 #: Dtypes that loop nests handle; a half or extended float is NumPy's.
 _LOWERED = frozenset({"f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
@@ -102,16 +99,13 @@ def fusible(op: Any, types: Sequence[Any], result: Type) -> bool:
     return op.family == "elementwise" and supports(op.name, types[op.name == "where"].dtype)
 
 
-def _product_threads() -> int:
-    return worker_count() + 1 if blas_threads() is not None else 1
-
-
 class Planner:
     """Turns the units of a graph into steps over slots."""
 
-    def __init__(self, graph: Graph, *, is_body: bool = False) -> None:
+    def __init__(self, graph: Graph, *, is_body: bool = False, is_parallel: bool = True) -> None:
         self.graph = graph
         self.is_body = is_body
+        self.is_parallel = is_parallel
         self.slot: dict[int, int] = {}
         #: The slots of the results of an entry that has several.
         self.parts: dict[int, list[int]] = {}
@@ -141,6 +135,8 @@ class Planner:
         inputs = self.begin()
         for unit in self.units():
             self.run_unit(unit)
+        if self.is_parallel and worker_count():
+            self.steps = with_strips(self.steps, worker_count() + 1, self.bytes)
         return self.finished(inputs)
 
     def begin(self) -> list[int]:
@@ -194,24 +190,8 @@ class Planner:
             return
         reads = [self._slot_for(k) for k in lowered.loads]
         writes = [self._slot_for(k) for k in lowered.stores]
-        # Rows that begin at the same place of a page would fight for the same lines of the cache.
-        row_bytes = [
-            lowered.sizes[-1] * lowered.spec.dtype(k).itemsize + _SKEW
-            for k in temporaries(lowered.spec)
-        ]
-        rows = [self._new_slot(None, n) for n in row_bytes]
-        blocks, combinations, written = split(
-            lowered, rows, reads, writes, lambda n: self._new_slot(None, n), row_bytes
-        )
-        names = " ".join(i.name for i in lowered.spec.body) or "copy"
-        what = f"kernel {names}" + (f" ({len(blocks)} chunks)" if len(blocks) > 1 else "")
-        self.steps.append(NativeStep(blocks, reads, written, what, lowered.members, lowered.spec))
-        for c in combinations:
-            self.steps.append(
-                NativeStep(
-                    [c.args()], c.reads, [c.target], "combine chunks", lowered.stores, c.spec
-                )
-            )
+        step = kernel_step(lowered, reads, writes, lambda n: self._new_slot(None, n))
+        self.steps += [step, *step.combining]
 
     def _alone(self, i: int) -> None:
         op, operands, params, type_ = self.graph.entries[i]
@@ -241,7 +221,6 @@ class Planner:
                         type_.dtype,
                         (reads[product.first], reads[product.second], write),
                         i,
-                        _product_threads(),
                         lambda n: self._new_slot(None, n),
                     )
                 )
@@ -362,7 +341,7 @@ class Planner:
         own = set(inputs) | set(outputs) | set(self.constants)
         first: dict[int, int] = {}
         last: dict[int, int] = {}
-        for number, step in enumerate(self.steps):
+        for number, step in zip(moments(self.steps), self.steps, strict=True):
             for slot in (*step.reads, *step.writes):
                 first.setdefault(slot, number)
                 last[slot] = number
@@ -395,21 +374,36 @@ def link(plan: Plan) -> None:
     """Compile the kernels and lay the native steps out as tables of (address, arguments)."""
     compiled = iter(compile_kernels(plan.specs))
     run: list[tuple[int, int, int]] = []
-    for step in plan.steps:
-        if isinstance(step, NumpyStep):
-            _end_segment(plan, run)
-            plan.segments.append(step)
-            continue
-        if step.spec is not None:
-            kernel = next(compiled)
-            step.origin = kernel.origin
-            address = kernel.address
-        else:
-            address = runtime_address(step.runtime)
-        blocks = [np.array(args or [0], np.int64) for args in step.blocks]
-        addresses = np.array([x.ctypes.data for x in blocks], np.int64)
-        plan.tables += [*blocks, addresses]
-        run.append((address, addresses.ctypes.data, len(blocks)))
+
+    def kept(words: Sequence[int]) -> int:
+        plan.tables.append(np.array(words or [0], np.int64))
+        return int(plan.tables[-1].ctypes.data)
+
+    for _, together in itertools.groupby(
+        zip(moments(plan.steps), plan.steps, strict=True), key=lambda pair: pair[0]
+    ):
+        calls: list[tuple[int, list[int]]] = []
+        for _, step in together:
+            if isinstance(step, NumpyStep):
+                _end_segment(plan, run)
+                plan.segments.append(step)
+                continue
+            if step.spec is not None:
+                kernel = next(compiled)
+                step.origin = kernel.origin
+                address = kernel.address
+            else:
+                address = runtime_address(step.runtime)
+            calls.append((address, [kept(args) for args in step.blocks]))
+        if len(calls) > 1:
+            chunks = zip(
+                *[[(address, x) for x in blocks] for address, blocks in calls], strict=True
+            )
+            blocks = [kept([len(calls), *itertools.chain(*pairs)]) for pairs in chunks]
+            run.append((runtime_address("run_strip"), kept(blocks), len(blocks)))
+        elif calls:
+            address, blocks = calls[0]
+            run.append((address, kept(blocks), len(blocks)))
     _end_segment(plan, run)
 
 
@@ -427,19 +421,22 @@ def _plan_body(graph: Graph) -> Plan:
     return plan
 
 
-def unlinked_plan(graph: Graph) -> Plan:
+def unlinked_plan(graph: Graph, *, is_parallel: bool = True) -> Plan:
     """Plan a graph; `link` makes it ready to run. Bodies of loops and branches are compiled here.
 
     `INPUT` entries that nothing needs are read but not used.
     """
     assert all(op is not INPUT or k in graph.inputs for k, (op, *_) in enumerate(graph.entries))
-    return Planner(graph).plan()
+    return Planner(graph, is_parallel=is_parallel).plan()
 
 
-def make_plan(graph: Graph, budget: int | None = None) -> Plan:
-    """Plan and compile a graph; within a budget of bytes beside the arguments, if there is one."""
+def make_plan(graph: Graph, budget: int | None = None, *, is_parallel: bool = True) -> Plan:
+    """Plan and compile a graph; within a budget of bytes beside the arguments, if there is one.
+
+    `is_parallel` allows strips, which depend on the sizes.
+    """
     if budget is None:
-        plan = unlinked_plan(graph)
+        plan = unlinked_plan(graph, is_parallel=is_parallel)
     else:
         from wengert.plan.budgets import fitted_plan
 

@@ -4,6 +4,7 @@ our own (`codegen.product`), or by BLAS.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wengert.codegen.kernel import ProductSpec
+from wengert.codegen.pool import worker_count
 from wengert.codegen.tables import PANEL_BYTES, PRODUCT
-from wengert.plan.blas import gemm_address
-from wengert.plan.steps import NativeStep
+from wengert.plan.blas import blas_threads, gemm_address
+from wengert.plan.steps import Cut, NativeStep
 
 __all__ = [
     "Product",
@@ -78,6 +80,8 @@ def _size(letters: str, size: dict[str, int]) -> int:
 
 #: Floating-point operations of a chunk of a product that is worth a thread.
 _LEAST_FLOPS = 2_000_000
+#: Floating-point operations of one thread in a nanosecond, roughly.
+_FLOPS_PER_NS = 80
 
 #: Where the kernels of `codegen.product` are at least as fast as OpenBLAS's on one thread: results
 #: with fewer rows or columns are left to BLAS (which sums along vectors, or keeps what it has
@@ -98,7 +102,6 @@ def product_step(
     dtype: np.dtype[Any],
     slots: tuple[int, int, int],
     entry: int,
-    threads: int,
     new_slot: Callable[[int], int],
 ) -> NativeStep:
     """The step of a product of the first two slots into the third; `new_slot(bytes)` makes one.
@@ -110,46 +113,68 @@ def product_step(
     flops = 2 * p.m * p.n * p.k * p.repeats
     what = f"product {p.m}x{p.k}x{p.n}" + (f" ({p.repeats} times)" if p.repeats > 1 else "")
     step = NativeStep([], list(slots[:2]), [slots[2]], what, [entry], work=flops // 16)
-    if _is_ours(p):
-        step.spec = ProductSpec(dtype)
-    else:
-        step.runtime = f"gemm_f{8 * dtype.itemsize}"
+    ours = _is_ours(p)
+    threads = worker_count() + 1 if ours or blas_threads() is not None else 1
     chunks = max(1, min(threads, flops // _LEAST_FLOPS, max(p.m, p.n) // 16))
-    along_rows = p.m >= p.n
-    length = p.m if along_rows else p.n
+    along = "m" if p.m >= p.n else "n"
+    length = max(p.m, p.n)
     bounds = [length * c // chunks // 8 * 8 for c in range(chunks)] + [length]
-    for begin, end in itertools.pairwise(bounds):
-        if step.spec is None:
-            args = _product_args(p, dtype, slots, begin, end, along_rows)
-        else:
-            panel = new_slot(PANEL_BYTES)
-            step.writes.append(panel)
-            args = _own_args(p, slots, panel, begin, end, along_rows)
-        step.blocks.append(args)
+    if not ours:
+        step.runtime = f"gemm_f{8 * dtype.itemsize}"
+        step.blocks = [
+            _product_args(p, dtype, slots, begin, end, along == "m")
+            for begin, end in itertools.pairwise(bounds)
+        ]
+        return step
+
+    def apply(step: NativeStep, bounds: list[int], along: str) -> None:
+        panels = [new_slot(PANEL_BYTES) for _ in bounds[1:]]
+        step.writes = [slots[2], *panels]
+        step.blocks = [
+            _own_args(p, slots, panel, along, begin, end)
+            for panel, (begin, end) in zip(panels, itertools.pairwise(bounds), strict=True)
+        ]
+
+    step.spec = ProductSpec(dtype)
+    apply(step, bounds, along)
+    step.cut = _cut(p, slots, flops, apply)
     return step
 
 
+def _cut(
+    product: Product, slots: tuple[int, int, int], flops: int, apply: Callable[..., None]
+) -> Cut:
+    """Among its products if it has several, else along the rows of its result."""
+    a, b, c = slots
+    several = product.repeats > 1
+    shares = {a, b, c} if several else {c} if product.transposed[0] else {a, c}
+    if not several:
+        shares -= {b}
+    return Cut(
+        product.repeats if several else product.m,
+        frozenset(shares),
+        flops / _FLOPS_PER_NS,
+        functools.partial(apply, along="repeats" if several else "m"),
+    )
+
+
 def _own_args(
-    product: Product,
-    slots: tuple[int, int, int],
-    panel: int,
-    begin: int,
-    end: int,
-    along_rows: bool,
+    product: Product, slots: tuple[int, int, int], panel: int, along: str, begin: int, end: int
 ) -> list[int]:
+    """The arguments (`tables.PRODUCT`) of a part of a product."""
     p = product
     ta, tb = p.transposed
     a_row, a_col = (1, p.m) if ta else (p.k, 1)
     b_row, b_col = (1, p.k) if tb else (p.n, 1)
+    step_of = {"a": p.m * p.k, "b": p.k * p.n, "c": p.m * p.n}
     values = dict.fromkeys(PRODUCT, 0)
     values |= {"a": slots[0], "b": slots[1], "c": slots[2], "d": -1, "alpha": -1, "panel": panel}
     values |= {"m": p.m, "n": p.n, "k": p.k, "repeats": p.repeats, "c_row": p.n}
     values |= {"a_row": a_row, "a_col": a_col, "b_row": b_row, "b_col": b_col}
-    values |= {"a_step": p.m * p.k, "b_step": p.k * p.n, "c_step": p.m * p.n}
-    if along_rows:
-        values |= {"m": end - begin, "a_at": begin * a_row, "c_at": begin * p.n}
-    else:
-        values |= {"n": end - begin, "b_at": begin * b_col, "c_at": begin}
+    values |= {f"{x}_step": size for x, size in step_of.items()}
+    values[along] = end - begin
+    strides = {"m": {"a": a_row, "c": p.n}, "n": {"b": b_col, "c": 1}, "repeats": step_of}
+    values |= {f"{x}_at": begin * stride for x, stride in strides[along].items()}
     return list(values.values())
 
 

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from wengert.codegen.kernel import Spec
 from wengert.plan.control import ControlStep
 
-__all__ = ["NativeStep", "NumpyStep"]
+__all__ = ["Cut", "NativeStep", "NumpyStep", "moments"]
+
+
+@dataclass
+class Cut:
+    """How a step can be cut into chunks.
+
+    length : of the axis that is divided
+    shares : slots of which a chunk reads or writes only its own share: the same part of the memory
+        as of the axis
+    ns : roughly the nanoseconds of the whole step on one thread
+    apply : given the step and the bounds of its chunks, sets what depends on them: `blocks`,
+        `writes` and `combining`
+    """
+
+    length: int
+    shares: frozenset[int]
+    ns: float
+    apply: Callable[[NativeStep, list[int]], None]
 
 
 @dataclass(eq=False, repr=False)
@@ -19,6 +38,8 @@ class NativeStep:
     work : element operations beyond those of moving the operands, roughly
     reads, writes : slots; `what` is for reports
     control : what a step that runs other plans is given
+    cut : how it can be cut otherwise; combining : steps that combine what its chunks have reduced
+    strip : steps next to each other of the same number, not -1, run chunk by chunk (`strips`)
     """
 
     blocks: list[list[int]]
@@ -31,6 +52,9 @@ class NativeStep:
     runtime: str = ""
     origin: str = "runtime"
     control: ControlStep | None = None
+    cut: Cut | None = None
+    combining: list[NativeStep] = field(default_factory=list)
+    strip: int = -1
 
     def calls_blas(self) -> bool:
         """Whether it calls BLAS."""
@@ -47,3 +71,14 @@ class NumpyStep:
     writes: list[int]
     what: str
     entries: list[int]
+
+
+def moments(steps: Sequence[NativeStep | NumpyStep]) -> list[int]:
+    """The number of each step; the steps of a strip have one number."""
+    found: list[int] = []
+    before = -1
+    for step in steps:
+        strip = step.strip if isinstance(step, NativeStep) else -1
+        found.append((found[-1] if found else -1) + (strip < 0 or strip != before))
+        before = strip
+    return found

@@ -1,0 +1,133 @@
+"""Strips: steps that follow each other chunk by chunk, without waiting in between.
+
+Where steps are short, threads that wait for each other after each of them gain nothing. But many
+steps in a row divide the same axis (the examples of a batch, the rows of a parameter), and chunk c
+of each needs of the others only what chunk c has made. Such steps are a *strip*: it is cut once,
+each thread goes through all steps of its chunk, and all meet at the end.
+
+A step says by its `Cut` what it divides, and of which slots a chunk touches only its own share: the
+same part of the memory as of the axis. Steps that do not depend on a strip may change places with
+it, so that more of its kind come together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from wengert.plan.steps import NativeStep, NumpyStep
+
+__all__ = ["with_strips"]
+
+#: Nanoseconds of work that a chunk must have: meeting costs some hundreds.
+_LEAST_NS = 1_500
+#: Rows that a chunk must have.
+_LEAST_ROWS = 8
+#: How many bytes steps that are put off may read: what they read stays in memory.
+_MOST_PUT_OFF = 1 << 17
+#: Among how many steps those of a strip are looked for.
+_WINDOW = 64
+
+
+class _Strip:
+    """Steps that were found to go together, and steps put off until after them."""
+
+    def __init__(self) -> None:
+        self.steps: list[NativeStep] = []
+        self.put_off: list[NativeStep] = []
+        self.rows = 0
+        self.put_off_bytes = 0
+        self._shared: set[int] = set()
+        self._read: set[int] = set()
+        self._written: set[int] = set()
+        self._late_reads: set[int] = set()
+        self._late_writes: set[int] = set()
+
+    def take(self, step: NativeStep) -> bool:
+        """Add a step, if its chunks depend on chunks of the same number only."""
+        cut = step.cut
+        if cut is None:
+            return False
+        reads, writes = set(step.reads), set(step.writes)
+        if self._late_writes & (reads | writes) or self._late_reads & writes:
+            return False
+        if writes & (self._read | self._written):
+            return False
+        if not reads & self._written <= self._shared & cut.shares:
+            return False
+        rows = math.gcd(self.rows, cut.length)
+        if self.steps and rows not in (self.rows, cut.length):
+            return False
+        if rows < 2 * _LEAST_ROWS:
+            return False
+        self.rows = rows
+        self.steps.append(step)
+        self._read |= reads
+        self._written |= writes
+        # What was read whole by one step is not written by a later one; shares are of one axis.
+        self._shared |= writes & cut.shares
+        return True
+
+    def leave(self, step: NativeStep, size: int) -> bool:
+        """Put a step off until after the strip, if that does not keep much in memory."""
+        if self.put_off_bytes + size > _MOST_PUT_OFF:
+            return False
+        self.put_off_bytes += size
+        self.put_off.append(step)
+        self._late_reads |= set(step.reads)
+        self._late_writes |= set(step.writes)
+        return True
+
+    def chunks(self, threads: int) -> int:
+        """Into how many chunks it is worth to cut the strip."""
+        work = sum(step.cut.ns for step in self.steps if step.cut is not None)
+        return min(threads, self.rows // _LEAST_ROWS, int(work) // _LEAST_NS)
+
+    def cut(self, number: int, chunks: int) -> list[NativeStep]:
+        """Cut the steps; returns those that combine what their chunks have reduced."""
+        after: list[NativeStep] = []
+        shares = [self.rows * c // chunks // _LEAST_ROWS * _LEAST_ROWS for c in range(chunks)]
+        for step in self.steps:
+            assert step.cut is not None
+            unit = step.cut.length // self.rows
+            step.cut.apply(step, [unit * r for r in (*shares, self.rows)])
+            step.strip = number
+            after += step.combining
+        return after
+
+
+def with_strips(
+    steps: Sequence[NativeStep | NumpyStep], threads: int, sizes: Sequence[int]
+) -> list[NativeStep | NumpyStep]:
+    """The steps of a plan, some of them as strips; `sizes` are the bytes of the slots."""
+    left = list(steps)
+    done: list[NativeStep | NumpyStep] = []
+    number = 0
+    while left:
+        strip, stop = _longest(left, sizes)
+        chunks = strip.chunks(threads)
+        if len(strip.steps) < 2 or chunks < 2:
+            done.append(left.pop(0))
+            continue
+        replaced = {id(s) for step in strip.steps for s in step.combining}
+        rest = [s for s in (*strip.put_off, *left[stop:]) if id(s) not in replaced]
+        left = [*strip.cut(number, chunks), *rest]
+        done += strip.steps
+        number += 1
+    return done
+
+
+def _longest(left: Sequence[NativeStep | NumpyStep], sizes: Sequence[int]) -> tuple[_Strip, int]:
+    """The strip that begins with the first step, and how many steps it takes or puts off."""
+    strip = _Strip()
+    stop = kept = 0
+    for number, step in enumerate(left[:_WINDOW]):
+        # Loops, checks of indices and NumPy's steps stay where they are.
+        if not isinstance(step, NativeStep) or (step.spec is None and not step.calls_blas()):
+            break
+        if strip.take(step):
+            stop, kept = number + 1, len(strip.put_off)
+        elif not strip.steps or not strip.leave(step, sum(sizes[s] for s in step.reads)):
+            break
+    del strip.put_off[kept:]  # nothing of the strip comes after these
+    return strip, stop

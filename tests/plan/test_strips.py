@@ -1,0 +1,112 @@
+"""Strips: steps that run chunk by chunk give what the same steps give one after the other."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import wengert as wg
+from wengert.plan import Executable, NativeStep, chunks, make_plan, plan, products, strips
+from wengert.plan.donation import reusable
+from wengert.run import run
+
+
+@pytest.fixture(params=[1, 3])
+def _workers(request, monkeypatch):
+    for module in (chunks, plan, products):
+        monkeypatch.setattr(module, "worker_count", lambda: request.param)
+
+
+def strips_of(made):
+    native = [s for s in made.steps if isinstance(s, NativeStep) and s.strip >= 0]
+    return [list(group) for _, group in itertools.groupby(native, key=lambda s: s.strip)]
+
+
+def compiled(f, *args):
+    """The plan of a function, which is checked against the interpreter."""
+    graph = wg.trace(f, *args)
+    leaves = [np.ascontiguousarray(a) for a in wg.tree_leaves(args)] if False else list(args)
+    executable = Executable(make_plan(graph))
+    for _ in range(2):
+        for found, wanted in zip(executable(leaves), run(graph, leaves), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+    return executable.plan
+
+
+def loss(w, v, b, x):
+    h = np.maximum(x @ w + b, 0.0)
+    z = np.exp(-np.abs(np.tanh(h @ v)))
+    return np.mean(np.sum(z, axis=1) ** 2)
+
+
+def arguments(rng, batch, features=64):
+    shapes = [(features, features), (features, features), (features,), (batch, features)]
+    return [rng.normal(size=shape) / 8.0 for shape in shapes]
+
+
+@pytest.mark.usefixtures("_workers")
+@pytest.mark.parametrize("batch", [16, 31, 32, 48, 100, 256])
+def test_a_gradient_is_two_strips(batch, rng):
+    def step(w, v, b, x):
+        value, grads = wg.value_and_grad(loss, argnums=(0, 1, 2))(w, v, b, x)
+        return value, *(p - 0.1 * g for p, g in zip((w, v, b), grads, strict=True))
+
+    made = compiled(step, *arguments(rng, batch))
+    found = strips_of(made)
+    if batch % 16 == 0:
+        assert len(found) == 2
+        products_in = [[s.what for s in strip if s.what.startswith("product")] for strip in found]
+        assert [len(p) for p in products_in] == [3, 2]
+    for strip in found:
+        assert len({len(s.blocks) for s in strip}) == 1
+
+
+@pytest.mark.usefixtures("_workers")
+def test_products_of_a_batch_of_matrices(rng):
+    a, b = rng.normal(size=(32, 24, 24)), rng.normal(size=(32, 24, 24))
+    made = compiled(lambda a, b: np.tanh(np.tanh(a @ b) @ b), a, b)
+    assert [len(s) for s in strips_of(made)] == [4]
+
+
+@pytest.mark.usefixtures("_workers")
+def test_what_needs_all_rows_ends_a_strip(rng):
+    x, w = rng.normal(size=(64, 64)), rng.normal(size=(64, 64))
+    for f in (
+        lambda x, w: np.tanh(x @ w).T @ np.tanh(x @ w),
+        lambda x, w: w @ np.tanh(x @ w),
+        lambda x, w: np.tanh((x @ w) - np.sum(x @ w, axis=0)) @ w,
+        lambda x, w: (np.tanh(x @ w)[::-1] + x) @ w,
+        lambda x, w: np.tanh(x @ w) @ (np.tanh(x @ w) @ w),
+    ):
+        compiled(f, x, w)
+
+
+def test_steps_that_keep_much_in_memory_are_not_put_off(rng, monkeypatch):
+    for module in (chunks, plan, products):
+        monkeypatch.setattr(module, "worker_count", lambda: 1)
+    args = arguments(rng, 512, 128)
+    grad = wg.grad(loss, argnums=(0, 1))
+    ordinary = compiled(grad, *args).arena_bytes
+    monkeypatch.setattr(strips, "_MOST_PUT_OFF", 1 << 30)
+    assert compiled(grad, *args).arena_bytes >= ordinary
+
+
+@pytest.mark.usefixtures("_workers")
+def test_a_donated_argument_is_not_overwritten_while_others_need_it(rng):
+    x, w = rng.normal(size=(64, 64)), rng.normal(size=(64, 64))
+
+    def whole(x, w):  # the product needs all of w, the sum a share
+        return np.tanh(x @ w) @ w, w + 1.0
+
+    def share(x, w):
+        return np.tanh(np.tanh(x @ w) + x) @ w
+
+    for f, donated, wanted in ((whole, [1], []), (share, [0], [])):
+        made = compiled(f, x, w)
+        for output, k in reusable(made, donated):
+            arrays = [x.copy(), w.copy()]
+            expected = run(made.graph, arrays)
+            found = Executable(made)(arrays, [(output, k)])
+            for a, b in zip(found, expected, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-9)
+        assert wanted == []
