@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import wengert as wg
+from wengert.optimise import optimise
 from wengert.plan import Executable, NativeStep, chunks, make_plan, plan, products, strips
 from wengert.plan.donation import reusable
 from wengert.run import run
@@ -24,8 +25,8 @@ def strips_of(made):
 
 def compiled(f, *args):
     """The plan of a function, which is checked against the interpreter."""
-    graph = wg.trace(f, *args)
-    leaves = [np.ascontiguousarray(a) for a in wg.tree_leaves(args)] if False else list(args)
+    graph = optimise(wg.trace(f, *args)).graph
+    leaves = list(args)
     executable = Executable(make_plan(graph))
     for _ in range(2):
         for found, wanted in zip(executable(leaves), run(graph, leaves), strict=True):
@@ -53,7 +54,8 @@ def test_a_gradient_is_two_strips(batch, rng):
 
     made = compiled(step, *arguments(rng, batch))
     found = strips_of(made)
-    if batch % 16 == 0:
+    assert found
+    if batch in (32, 48):
         assert len(found) == 2
         products_in = [[s.what for s in strip if s.what.startswith("product")] for strip in found]
         assert [len(p) for p in products_in] == [3, 2]
@@ -101,12 +103,10 @@ def test_a_donated_argument_is_not_overwritten_while_others_need_it(rng):
     def share(x, w):
         return np.tanh(np.tanh(x @ w) + x) @ w
 
-    for f, donated, wanted in ((whole, [1], []), (share, [0], [])):
+    for f, donated in ((whole, 1), (share, 0)):
         made = compiled(f, x, w)
-        for output, k in reusable(made, donated):
+        for pairs in (reusable(made, [donated]), []):
             arrays = [x.copy(), w.copy()]
             expected = run(made.graph, arrays)
-            found = Executable(made)(arrays, [(output, k)])
-            for a, b in zip(found, expected, strict=True):
-                np.testing.assert_allclose(a, b, rtol=1e-9)
-        assert wanted == []
+            for a, b in zip(Executable(made)(arrays, pairs), expected, strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
