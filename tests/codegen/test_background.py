@@ -187,3 +187,16 @@ def test_a_forked_child_compiles(tmp_path):
 def test_object_files_that_llvm_loads_are_exchanged_too(first_code, monkeypatch):
     monkeypatch.setattr(engine.elf, "load", lambda body, known: None)
     assert_same_bits(*both(lambda x: [np.exp(x) - 3.0 * x], np.linspace(0.1, 1.0, 9)))
+
+
+@pytest.mark.parametrize("by_llvm", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_both_codes_of_products_agree_to_the_bit(first_code, monkeypatch, rng, dtype, by_llvm):
+    if by_llvm:
+        monkeypatch.setattr(engine.elf, "load", lambda body, known: None)
+    x, w = (rng.standard_normal(s).astype(dtype) for s in ((21, 30), (30, 43)))
+
+    def f(x, w):
+        return x @ w, (x @ w).T @ x, (x @ w) @ w.T
+
+    assert_same_bits(*both(f, x, w))

@@ -102,6 +102,7 @@ class Code:
     Attributes
     ----------
     names : the functions that Python needs
+    hot : functions that are optimised in the first code, too
     in_registers : whether to move variables of the stack to registers
     """
 
@@ -109,6 +110,8 @@ class Code:
         self.names = list(names)
         self.in_registers = in_registers
         self._text = str(module)
+        self.hot = module.hot()
+        self._hot_text, self._rest = module.parts() if self.hot else ("", self._text)
         self._types = {name: module.globals[name].function_type for name in names}
 
     @staticmethod
@@ -121,9 +124,13 @@ class Code:
         """The name of the word that holds the address that is jumped to."""
         return f"{name}.word"
 
+    def hot_object(self) -> bytes:
+        """The object file of the hot functions, which the first code calls by their names."""
+        return bytes(_emitter(2).emit_object(binding.parse_assembly(self._hot_text)))
+
     def first(self) -> bytes:
         """The object file of the first code: `hop(name)` and `word(name)` of each function."""
-        parsed = binding.parse_assembly(self._text + "".join(map(self._hop, self.names)))
+        parsed = binding.parse_assembly(self._rest + "".join(map(self._hop, self.names)))
         return bytes(_emitter(0).emit_object(parsed))
 
     def optimised(self) -> bytes:
@@ -183,11 +190,13 @@ def words_code(functions: Sequence[Any]) -> Code:
     return Code(module, build_words(module, functions), in_registers=True)
 
 
-def load_object(body: bytes, names: Sequence[str]) -> list[int]:
+def load_object(
+    body: bytes, names: Sequence[str], known: Mapping[str, int] | None = None
+) -> list[int]:
     """The addresses of functions and data of an object file, which stays in memory; 0 for what is
-    not in it."""
+    not in it. `known` holds addresses of what it uses."""
     _initialise()
-    for name, address in addresses().items():
+    for name, address in (addresses() if known is None else known).items():
         binding.add_symbol(name, address)
     empty = binding.parse_assembly(f'target triple = "{binding.get_process_triple()}"')
     engine = binding.create_mcjit_compiler(empty, _target_machine())

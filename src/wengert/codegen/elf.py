@@ -30,6 +30,7 @@ _UNDEFINED, _RESERVED = 0, 0xFF00
 #: Relocations: 64-bit address; 32-bit distance (plain, to a function); 32-bit distance to a word
 #: that holds the address.
 _ABSOLUTE, _DISTANCE, _TO_WORD = {1}, {2, 4}, {9, 41, 42}
+_TO_FUNCTION = 4
 #: jmp *[rip+0], followed by the address.
 _JUMP = b"\xff\x25\x00\x00\x00\x00"
 _STUB = 16
@@ -130,17 +131,16 @@ def _load(body: bytes, known: Mapping[str, int]) -> Loaded:
     image = _Image(sections, count)
     values: list[int | None] = []
     addresses: dict[str, int] = {}
+    outside: set[int] = set()
     for k, (name_at, info, _, section, value, _) in enumerate(symbols):
         name = texts[name_at : texts.index(b"\0", name_at)].decode()
         address: int | None = None
-        if section == _UNDEFINED and name in known:
-            address = known[name]
-        elif section == _UNDEFINED and name:
-            address = image.base + image.stubs + _STUB * k
-            found = _outside(name)
+        if section == _UNDEFINED and name:
+            address = known[name] if name in known else _outside(name)
             stub = image.stubs + _STUB * k
             image.memory[stub : stub + len(_JUMP)] = _JUMP
-            image.put(stub + len(_JUMP), "<Q", found)
+            image.put(stub + len(_JUMP), "<Q", address)
+            outside.add(k)
         elif section in image.at:
             address = image.base + image.at[section] + value
             if info >> 4:  # not local
@@ -152,14 +152,18 @@ def _load(body: bytes, known: Mapping[str, int]) -> Loaded:
     for s in sections:
         if s.kind == _RELA and s.info in image.at:
             for place, info, addend in _RELOCATION.iter_unpack(s.body):
-                _relocate(image, image.at[s.info] + place, info, addend, values)
+                number, kind = info >> 32, info & 0xFFFFFFFF
+                value = values[number]
+                if kind == _TO_FUNCTION and number in outside:  # it may be too far away
+                    value = image.base + image.stubs + _STUB * number
+                _relocate(image, image.at[s.info] + place, number, kind, addend, value)
     _protect(image)
     return Loaded(addresses, image.memory)
 
 
-def _relocate(image: _Image, at: int, info: int, addend: int, values: list[int | None]) -> None:
-    number, kind = info >> 32, info & 0xFFFFFFFF
-    value = values[number]
+def _relocate(
+    image: _Image, at: int, number: int, kind: int, addend: int, value: int | None
+) -> None:
     if value is None:
         raise _Unknown
     if kind in _ABSOLUTE:

@@ -12,7 +12,7 @@ import ctypes
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,15 +58,16 @@ class Compiled:
         self.origin = origin
 
 
-def _load(body: bytes, names: Sequence[str]) -> list[int]:
+def _load(body: bytes, names: Sequence[str], known: Mapping[str, int] | None = None) -> list[int]:
     """The addresses of functions of an object file; 0 for what is not in it."""
-    found = elf.load(body, state.addresses())
+    known = {**state.addresses(), **(known or {})}
+    found = elf.load(body, known)
     if found is not None:
         _loaded.append(found.memory)
         return [found.addresses.get(name, 0) for name in names]
     from wengert.codegen.compiler import load_object
 
-    return load_object(body, names)
+    return load_object(body, names, known)
 
 
 def compile_kernels(specs: Sequence[Spec]) -> list[Compiled]:
@@ -147,7 +148,9 @@ def _make(code: Code, keep: Callable[[bytes], None]) -> None:
         keep(body)
         return
     wanted = [*map(code.hop, names), *map(code.word, names)]
-    found = _load(code.first(), wanted)
+    hot = code.hot
+    known = dict(zip(hot, _load(code.hot_object(), hot), strict=True)) if hot else {}
+    found = _load(code.first(), wanted, known)
     _addresses.update(zip(names, found, strict=False))
     words = found[len(names) :]
 

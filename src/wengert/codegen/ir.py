@@ -140,9 +140,22 @@ class Block:
 
 
 class Function(Value):
-    """A function of a module; without blocks it is a declaration."""
+    """A function of a module; without blocks it is a declaration.
 
-    __slots__ = ("_count", "args", "attributes", "blocks", "function_type", "linkage", "module")
+    `is_hot` : so much of the time is spent in it that it is optimised even in the first code of the
+    module (`compiler.Code`)
+    """
+
+    __slots__ = (
+        "_count",
+        "args",
+        "attributes",
+        "blocks",
+        "function_type",
+        "is_hot",
+        "linkage",
+        "module",
+    )
 
     def __init__(self, module: Module, type_: Any, name: str) -> None:
         super().__init__(type_.as_pointer(), f'@"{name}"')
@@ -152,6 +165,7 @@ class Function(Value):
         self.blocks: list[Block] = []
         self.linkage = ""
         self.attributes: set[str] = set()
+        self.is_hot = False
         self._count = 0
         module.globals[name] = self
 
@@ -166,10 +180,14 @@ class Function(Value):
         self.blocks.append(block)
         return block
 
+    def declaration(self) -> str:
+        kind = self.function_type
+        return f"declare {kind.return_type} {self.text}({', '.join(map(str, kind.args))})"
+
     def definition(self) -> str:
         kind = self.function_type
         if not self.blocks:
-            return f"declare {kind.return_type} {self.text}({', '.join(map(str, kind.args))})"
+            return self.declaration()
         operands = f"({', '.join(map(str, self.args))})"
         words = ["define", self.linkage, str(kind.return_type), self.text + operands]
         lines = [" ".join([w for w in (*words, *sorted(self.attributes), "{") if w])]
@@ -211,9 +229,26 @@ class Module:
         self.globals: dict[str, Any] = {}
 
     def __str__(self) -> str:
+        return self._text([g.definition() for g in self.globals.values()])
+
+    def hot(self) -> list[str]:
+        """The names of the functions that are marked so."""
+        return [n for n, g in self.globals.items() if isinstance(g, Function) and g.is_hot]
+
+    def parts(self) -> tuple[str, str]:
+        """The module as two: its hot functions, which call no others of it, and the rest."""
+        hot = [self.globals[name] for name in self.hot()]
+        for function in hot:
+            function.linkage = ""
+        known = self.globals.values()
+        outside = [g.declaration() for g in known if isinstance(g, Function) and not g.blocks]
+        rest = [g.declaration() if g in hot else g.definition() for g in known]
+        return self._text([*outside, *[f.definition() for f in hot]]), self._text(rest)
+
+    def _text(self, definitions: Sequence[str]) -> str:
         head = [f'target triple = "{self.triple}"'] if self.triple else []
         head += [f'target datalayout = "{self.data_layout}"'] if self.data_layout else []
-        return "\n".join([*head, *[g.definition() for g in self.globals.values()], *_WEIGHTS, ""])
+        return "\n".join([*head, *definitions, *_WEIGHTS, ""])
 
 
 #: How often a branch is taken, for `if_then`.

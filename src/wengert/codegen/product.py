@@ -213,6 +213,7 @@ class _Product:
     def build(self) -> None:
         sizes = [r for r in (8, 4, 1) if r <= self.rows]
         self.micros = {(r, v): self._micro(r, v) for r in sizes for v in (1, 2)}
+        self.micros[sizes[0], 2].is_hot = True
         self.copy, self.turn = self._copy_panel(), self._turn_panel()
         kind = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64.as_pointer()])
         function = ir.Function(self.module, kind, self.name)
