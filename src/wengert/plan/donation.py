@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from wengert.codegen.kernel import KernelSpec
+from wengert.codegen.kernel import KernelSpec, ProductSpec
 from wengert.plan.plan import Plan
 from wengert.plan.steps import NativeStep
 
@@ -57,6 +57,8 @@ def _may_share(step: Any, at: int, source: int, target: int, last_read: dict[int
     if last != at:
         return last < at
     spec = step.spec if isinstance(step, NativeStep) else None
+    if isinstance(spec, ProductSpec):  # what is added is read where the sum is written
+        return source not in step.reads[:2]
     if not isinstance(spec, KernelSpec):
         return False
     if any(i.reduces for i in spec.body) or max(spec.phases(), default=0) > 0:
@@ -76,9 +78,10 @@ def _shares_in_strip(steps: Sequence[Any], at: int, source: int, target: int) ->
     strip = steps[at].strip if isinstance(steps[at], NativeStep) else -1
     others = [s for s in steps if strip >= 0 and isinstance(s, NativeStep) and s.strip == strip]
     reading = [s for s in others if source in s.reads and s is not steps[at]]
-    return not reading or (
-        target in steps[at].cut.shares and all(source in s.cut.shares for s in reading)
-    )
+    if not reading:
+        return True
+    cuts = [s.cut for s in reading]
+    return target in steps[at].cut.shares and all(c and source in c.shares for c in cuts)
 
 
 def _depends(spec: KernelSpec, value: int, loads: set[int]) -> bool:

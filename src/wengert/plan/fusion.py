@@ -13,7 +13,7 @@ reduction is complete only when the whole nest has run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,9 +78,10 @@ def _cuts(axes: Axes, rank: int) -> set[int]:
 
 
 class _Fuser:
-    def __init__(self, graph: Graph, fusible: Any) -> None:
+    def __init__(self, graph: Graph, fusible: Any, together: Mapping[int, Sequence[int]]) -> None:
         self.graph = graph
         self.fusible = fusible
+        self.together = together
         self.groups: list[Group] = []
         self.of: dict[int, int] = {}
 
@@ -88,8 +89,13 @@ class _Fuser:
         live = self.graph.live()
         for i in given(self.graph):
             live[i] = False
+        for i in (k for members in self.together.values() for k in members[:-1]):
+            live[i] = False
         for i, (op, operands, params, type_) in enumerate(self.graph.entries):
             if op is INPUT or op is CONSTANT or not live[i]:
+                continue
+            if i in self.together:
+                self._alone(i)
                 continue
             earliest = max((self._available(k) for k in operands), default=0)
             if not self._may_fuse(i, op, type_, operands):
@@ -253,9 +259,12 @@ class _Fuser:
         return True
 
 
-def fuse(graph: Graph, fusible: Any) -> list[Group]:
+def fuse(
+    graph: Graph, fusible: Any, together: Mapping[int, Sequence[int]] | None = None
+) -> list[Group]:
     """The groups of `graph` in the order in which they run.
 
     `fusible(op, operand types, result type)` says whether a loop nest can compute an operator.
+    `together` has entries that run alone, each with those that run as part of it, itself the last.
     """
-    return _Fuser(graph, fusible).run()
+    return _Fuser(graph, fusible, together or {}).run()

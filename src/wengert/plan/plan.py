@@ -18,6 +18,7 @@ from wengert.codegen.kernel import Spec
 from wengert.codegen.pool import worker_count
 from wengert.codegen.supported import supports
 from wengert.graph import CONSTANT, INPUT, Graph, Type
+from wengert.plan.accumulation import Accumulation, accumulations
 from wengert.plan.blas import blas_threads
 from wengert.plan.chunks import kernel_step
 from wengert.plan.control import CONTROL, lower_control
@@ -26,7 +27,7 @@ from wengert.plan.indices import given, index_args, indices_of
 from wengert.plan.interpreted import numpy_function, reshaped
 from wengert.plan.lowering import LoweredGroup, lower
 from wengert.plan.moves import TARGET, Walk, safe_walks, whole_copy
-from wengert.plan.products import as_product, product_step
+from wengert.plan.products import Product, as_product, is_own, product_step
 from wengert.plan.steps import NativeStep, NumpyStep, moments
 from wengert.plan.storage import Lifetime, layout
 from wengert.plan.strips import with_strips
@@ -114,6 +115,7 @@ class Planner:
         self.steps: list[NativeStep | NumpyStep] = []
         self.constants: dict[int, Any] = {}
         self.status = -1
+        self.sums: dict[int, Accumulation] = {}
         self._checked: set[tuple[int, int]] = set()
 
     def _new_slot(self, type_: Type | None, size: int) -> int:
@@ -133,7 +135,7 @@ class Planner:
     def plan(self) -> Plan:
         """Every unit once, in its order."""
         inputs = self.begin()
-        for unit in self.units():
+        for unit in self.units(accumulating=True):
             self.run_unit(unit)
         if self.is_parallel and worker_count():
             self.steps = with_strips(self.steps, worker_count() + 1, self.bytes)
@@ -153,9 +155,14 @@ class Planner:
             self._alone(i)
         return inputs
 
-    def units(self) -> list[LoweredGroup | int]:
-        """What runs as one: lowered groups, and entries that run alone, in their order."""
-        groups = fuse(self.graph, fusible)
+    def units(self, *, accumulating: bool = False) -> list[LoweredGroup | int]:
+        """What runs as one: lowered groups, and entries that run alone, in their order.
+
+        With `accumulating` an entry that runs alone may be the last of an accumulation.
+        """
+        if accumulating:
+            self.sums = accumulations(self.graph, self._is_own_product, fusible)
+        groups = fuse(self.graph, fusible, {i: s.members for i, s in self.sums.items()})
         needed = self._needed_outside(groups)
         return [lower(self.graph, g, needed) if g.fused else g.members[0] for g in groups]
 
@@ -176,6 +183,8 @@ class Planner:
     def _needed_outside(self, groups: list[Group]) -> set[int]:
         of = {i: g.order for g in groups for i in g.members}
         needed = set(self.graph.outputs)
+        for made in self.sums.values():
+            needed.update(made.reads)
         for g in groups:
             for i in g.members:
                 for k in self.graph.entries[i][1]:
@@ -201,6 +210,9 @@ class Planner:
         if op.name == "project" and operands[0] in self.parts:
             self.slot[i] = self.parts[operands[0]][dict(params)["number"]]
             return
+        if i in self.sums:
+            self._product(self._as_product(self.sums[i].members[0]), self.sums[i])
+            return
         reads = [self._slot_for(k) for k in operands]
         if op.name == "bundle":
             self.parts[i] = reads
@@ -210,21 +222,10 @@ class Planner:
             return
         if op.name in CONTROL and self._control(i, reads):
             return
+        if op.name == "contract" and (product := self._as_product(i)) is not None:
+            self._product(product, Accumulation((i,), operands, -1, -1, False))
+            return
         write = self._slot_for(i)
-        if op.name == "contract" and type_.dtype.str[1:] in ("f4", "f8"):
-            shapes = [self.graph.entries[k][3].shape for k in operands]
-            product = as_product(dict(params)["spec"], *shapes)
-            if product is not None:
-                self.steps.append(
-                    product_step(
-                        product,
-                        type_.dtype,
-                        (reads[product.first], reads[product.second], write),
-                        i,
-                        lambda n: self._new_slot(None, n),
-                    )
-                )
-                return
         types: list[Any] = [self.graph.entries[k][3] for k in operands]
         moves = safe_walks(op, types, dict(params), type_)
         if moves is not None:
@@ -234,6 +235,30 @@ class Planner:
         self.steps.append(
             NumpyStep(numpy_function(op, params, types), reads, [write], f"NumPy {op.name}", [i])
         )
+
+    def _as_product(self, i: int) -> Product | None:
+        _, operands, params, type_ = self.graph.entries[i]
+        if type_.dtype.str[1:] not in ("f4", "f8"):
+            return None
+        return as_product(dict(params)["spec"], *[self.graph.entries[k][3].shape for k in operands])
+
+    def _is_own_product(self, i: int) -> bool:
+        product = self._as_product(i)
+        return product is not None and is_own(product)
+
+    def _product(self, product: Any, made: Accumulation) -> None:
+        first, second = (made.operands[k] for k in (product.first, product.second))
+        slots = {"a": first, "b": second, "c": made.members[-1]}
+        slots |= {"d": made.added, "alpha": made.factor}
+        step = product_step(
+            product,
+            self.graph.type(made.members[0]).dtype,
+            {name: self._slot_for(k) for name, k in slots.items() if k >= 0},
+            lambda n: self._new_slot(None, n),
+            negate=made.negate,
+        )
+        step.entries = list(made.members)
+        self.steps.append(step)
 
     def _check(self, i: int) -> None:
         """A step for each index array of an entry that was not checked yet."""

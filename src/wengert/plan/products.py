@@ -20,6 +20,7 @@ from wengert.plan.steps import Cut, NativeStep
 __all__ = [
     "Product",
     "as_product",
+    "is_own",
     "product_step",
 ]
 
@@ -91,7 +92,8 @@ _LEAST_ROWS_TURNED = 32
 _MOST_OWN = 1 << 28
 
 
-def _is_ours(product: Product) -> bool:
+def is_own(product: Product) -> bool:
+    """Whether our own kernels compute a product."""
     p = product
     rows = _LEAST_ROWS_TURNED if p.transposed[1] else _LEAST_ROWS
     return p.m >= rows and p.n >= _LEAST_COLUMNS and 2 * p.m * p.n * p.k <= _MOST_OWN
@@ -100,11 +102,15 @@ def _is_ours(product: Product) -> bool:
 def product_step(
     product: Product,
     dtype: np.dtype[Any],
-    slots: tuple[int, int, int],
-    entry: int,
+    slots: dict[str, int],
     new_slot: Callable[[int], int],
+    *,
+    negate: bool = False,
 ) -> NativeStep:
-    """The step of a product of the first two slots into the third; `new_slot(bytes)` makes one.
+    """The step of a product C = A B of the slots `a`, `b`, `c`; `new_slot(bytes)` makes one.
+
+    With slots `d` and `alpha`, and `negate`, one that is our own is C = D + alpha A B, or
+    C = D - alpha A B.
 
     A large product is cut along the longer axis of its result. Each chunk runs on one thread:
     BLAS's own threads would wait for ours, and ours for them.
@@ -112,8 +118,11 @@ def product_step(
     p = product
     flops = 2 * p.m * p.n * p.k * p.repeats
     what = f"product {p.m}x{p.k}x{p.n}" + (f" ({p.repeats} times)" if p.repeats > 1 else "")
-    step = NativeStep([], list(slots[:2]), [slots[2]], what, [entry], work=flops // 16)
-    ours = _is_ours(p)
+    if "d" in slots:
+        what += ", added"
+    step = NativeStep([], [s for x, s in slots.items() if x != "c"], [slots["c"]], what, [])
+    step.work = flops // 16
+    ours = is_own(p)
     threads = worker_count() + 1 if ours or blas_threads() is not None else 1
     chunks = max(1, min(threads, flops // _LEAST_FLOPS, max(p.m, p.n) // 16))
     along = "m" if p.m >= p.n else "n"
@@ -122,16 +131,16 @@ def product_step(
     if not ours:
         step.runtime = f"gemm_f{8 * dtype.itemsize}"
         step.blocks = [
-            _product_args(p, dtype, slots, begin, end, along == "m")
+            _blas_args(p, dtype, slots, begin, end, along == "m")
             for begin, end in itertools.pairwise(bounds)
         ]
         return step
 
     def apply(step: NativeStep, bounds: list[int], along: str) -> None:
         panels = [new_slot(PANEL_BYTES) for _ in bounds[1:]]
-        step.writes = [slots[2], *panels]
+        step.writes = [slots["c"], *panels]
         step.blocks = [
-            _own_args(p, slots, panel, along, begin, end)
+            _own_args(p, slots | {"panel": panel, "negate": int(negate)}, along, begin, end)
             for panel, (begin, end) in zip(panels, itertools.pairwise(bounds), strict=True)
         ]
 
@@ -141,15 +150,11 @@ def product_step(
     return step
 
 
-def _cut(
-    product: Product, slots: tuple[int, int, int], flops: int, apply: Callable[..., None]
-) -> Cut:
+def _cut(product: Product, slots: dict[str, int], flops: int, apply: Callable[..., None]) -> Cut:
     """Among its products if it has several, else along the rows of its result."""
-    a, b, c = slots
     several = product.repeats > 1
-    shares = {a, b, c} if several else {c} if product.transposed[0] else {a, c}
-    if not several:
-        shares -= {b}
+    whole = "alpha" if several else "b alpha a" if product.transposed[0] else "b alpha"
+    shares = set(slots.values()) - {slots[x] for x in whole.split() if x in slots}
     return Cut(
         product.repeats if several else product.m,
         frozenset(shares),
@@ -159,35 +164,39 @@ def _cut(
 
 
 def _own_args(
-    product: Product, slots: tuple[int, int, int], panel: int, along: str, begin: int, end: int
+    product: Product, given: dict[str, int], along: str, begin: int, end: int
 ) -> list[int]:
     """The arguments (`tables.PRODUCT`) of a part of a product."""
     p = product
     ta, tb = p.transposed
     a_row, a_col = (1, p.m) if ta else (p.k, 1)
     b_row, b_col = (1, p.k) if tb else (p.n, 1)
-    step_of = {"a": p.m * p.k, "b": p.k * p.n, "c": p.m * p.n}
+    step_of = {"a": p.m * p.k, "b": p.k * p.n, "c": p.m * p.n, "d": p.m * p.n}
     values = dict.fromkeys(PRODUCT, 0)
-    values |= {"a": slots[0], "b": slots[1], "c": slots[2], "d": -1, "alpha": -1, "panel": panel}
-    values |= {"m": p.m, "n": p.n, "k": p.k, "repeats": p.repeats, "c_row": p.n}
+    values |= {"d": -1, "alpha": -1, **given}
+    values |= {"m": p.m, "n": p.n, "k": p.k, "repeats": p.repeats, "c_row": p.n, "d_row": p.n}
     values |= {"a_row": a_row, "a_col": a_col, "b_row": b_row, "b_col": b_col}
     values |= {f"{x}_step": size for x, size in step_of.items()}
     values[along] = end - begin
-    strides = {"m": {"a": a_row, "c": p.n}, "n": {"b": b_col, "c": 1}, "repeats": step_of}
+    strides = {
+        "m": {"a": a_row, "c": p.n, "d": p.n},
+        "n": {"b": b_col, "c": 1, "d": 1},
+        "repeats": step_of,
+    }
     values |= {f"{x}_at": begin * stride for x, stride in strides[along].items()}
     return list(values.values())
 
 
-def _product_args(
+def _blas_args(
     product: Product,
     dtype: np.dtype[Any],
-    slots: tuple[int, int, int],
+    slots: dict[str, int],
     begin: int,
     end: int,
     along_rows: bool,
 ) -> list[int]:
     # Fortran's order makes of C = A B in C order the product of B and A.
-    a, b, c = slots
+    a, b, c = (slots[x] for x in "abc")
     ta, tb = product.transposed
     m, n, k = product.m, product.n, product.k
     lda, ldb, ldc = m if ta else k, k if tb else n, n
