@@ -155,6 +155,9 @@ def compile(
     """
     # What compiling needs is loaded by programs that compile, not by `import wengert`.
     with collecting_later():
+        from wengert.codegen.engine import prepare
+
+        prepare()
         from wengert.compiling import compile_function
 
     return compile_function(f, static_argnums=static_argnums, donate=donate)

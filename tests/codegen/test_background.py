@@ -200,3 +200,33 @@ def test_both_codes_of_products_agree_to_the_bit(first_code, monkeypatch, rng, d
         return x @ w, (x @ w).T @ x, (x @ w) @ w.T
 
     assert_same_bits(*both(f, x, w))
+
+
+THREADS = """
+import threading
+import numpy as np
+import wengert as wg
+x = np.linspace(0.1, 1.0, 7)
+wrong = []
+
+def work(k):
+    f = wg.compile(lambda x: np.sum(np.exp(x) * np.sin(x) ** (k % 3 + 2)))
+    for _ in range(20):
+        if abs(f(x) - np.sum(np.exp(x) * np.sin(x) ** (k % 3 + 2))) > 1e-12:
+            wrong.append(k)
+
+threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+assert not wrong
+"""
+
+
+@pytest.mark.parametrize("mode", ["0", "1"])
+def test_the_first_functions_of_a_process_on_many_threads(tmp_path, mode):
+    subprocess.run(
+        [sys.executable, "-c", THREADS],
+        env={**os.environ, "WENGERT_CACHE": str(tmp_path), "WENGERT_BACKGROUND": mode},
+        check=True,
+        timeout=120,
+    )

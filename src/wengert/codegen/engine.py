@@ -8,8 +8,10 @@ they do not even import it (`elf`).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +40,16 @@ __all__ = [
 _TRIM_EVERY = 32
 
 _lock = threading.RLock()
+#: Held while the runtime is loaded, which needs no kernels.
+_runtime_lock = threading.RLock()
+_is_prepared = False
+if hasattr(os, "register_at_fork"):
+    # A child could never take a lock that another thread holds.
+    os.register_at_fork(
+        before=_runtime_lock.acquire,
+        after_in_parent=_runtime_lock.release,
+        after_in_child=_runtime_lock.release,
+    )
 #: Never freed, not even when the interpreter ends: results may outlive it, and free their memory by
 #: functions of the runtime.
 _loaded: list[Any] = []
@@ -172,11 +184,27 @@ def runtime_address(name: str) -> int:
     """The address of a function of the runtime (`native.build_runtime`)."""
     found = _addresses.get(name)
     if found is None:
-        with _lock:
+        with _runtime_lock:
             if name not in _addresses:
                 _load_runtime()
             found = _addresses[name]
     return found
+
+
+def prepare() -> None:
+    """Begin to load the runtime, in a thread: LLVM needs nothing of Python for most of the time."""
+    global _is_prepared
+    if _is_prepared or not background.is_allowed():
+        return
+    _is_prepared = True
+    with contextlib.suppress(RuntimeError):  # no thread to be had: it is loaded when it is needed
+        threading.Thread(target=_prepare, name="wengert-runtime").start()
+
+
+def _prepare() -> None:
+    # Whoever needs the runtime tries again, and gets the error.
+    with contextlib.suppress(Exception):
+        runtime_address("entry")
 
 
 def is_started() -> bool:

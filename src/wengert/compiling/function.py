@@ -59,7 +59,7 @@ class CompiledFunction(NativeCallable):
             raise ArgumentError(f"compile: an argument of {name} is both static and donated")
         self._entries: OrderedDict[Any, Entry] = OrderedDict()
         self._lock = threading.Lock()
-        self._site = Site(name, self._slow_call)
+        self._site = Site(name, self._slow_call, self._opened)
         self._calls = Calls(f, self._site)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -80,6 +80,9 @@ class CompiledFunction(NativeCallable):
         )
 
     # ------------------------------------------------------------ calls
+
+    def _opened(self, site: int) -> None:
+        enter_directly(self, site)
 
     def _slow_call(self, *args: Any, **kwargs: Any) -> Any:
         if not kwargs and not self._static:
@@ -255,9 +258,7 @@ def _make(
 ) -> CompiledFunction:
     # A class for each function: it is the class that says how its instance is called.
     own: Any = type("CompiledFunction", (CompiledFunction,), {})
-    made: CompiledFunction = own(f, static_argnums, donate)
-    enter_directly(made, made._site.address)
-    return made
+    return own(f, static_argnums, donate)  # type: ignore[no-any-return]
 
 
 def compile_function(

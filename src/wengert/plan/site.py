@@ -92,22 +92,41 @@ def _address(words: Any) -> int:
 
 
 class Site:
-    """One compiled function's entry: `call` is the native callable, `words` what native code reads
-    (see `tables.SITE`), `traced_count` the number of traced signatures among that (`traced`)."""
+    """One compiled function's entry: `call` is the native callable, or the fallback, before
+    anything is learned; `words` what native code reads (see `tables.SITE`), `traced_count` the
+    number of traced signatures among that (`traced`).
 
-    def __init__(self, name: str, fallback: Callable[..., Any]) -> None:
-        self._fallback = fallback
-        self._kept: list[Any] = []
+    `opened` is called with the site's address when it has learned its first signature.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        fallback: Callable[..., Any],
+        opened: Callable[[int], None] | None = None,
+    ) -> None:
+        self._name = name
+        self._opened = opened
+        self._kept: list[Any] = [fallback]
         self.words = np.zeros(len(SITE), np.int64)
         self.words[SITE["fallback"]] = id(fallback)
         self.words[SITE["api"]] = _address(_api_table())
         self._payload = struct.pack("q", _address(self.words))
-        # Its module is the site, which whoever holds the callable thereby keeps alive.
-        self.call, self._method = native_function(
-            name, runtime_address("entry"), self._payload, self
-        )
+        self.call: Any = fallback
+        self._method: Any = None
         self._count = 0
         self.traced_count = 0
+
+    def open(self) -> None:
+        """Let calls enter native code from now on."""
+        if self._method is None:
+            # Its module is the site, which whoever holds the callable thereby keeps alive.
+            call, self._method = native_function(
+                self._name, runtime_address("entry"), self._payload, self
+            )
+            self.call = call
+            if self._opened is not None:
+                self._opened(self.address)
 
     def keep(self, *objects: Any) -> None:
         """Keep objects as long as the site lives: its words refer to them."""
@@ -200,6 +219,7 @@ class Site:
         ]
         self.words[SITE["first"]] = _address(descriptor)
         self._count += 1
+        self.open()
         return True
 
 

@@ -74,6 +74,7 @@ def learn_traced(
     site.words[SITE["record_call"]] = address
     site.words[SITE["traced"]] = signature.ctypes.data
     site.traced_count += 1
+    site.open()
     return True
 
 
