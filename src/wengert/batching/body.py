@@ -141,11 +141,23 @@ class Body:
 
     # ------------------------------------------------------------ running
 
+    @property
+    def forward_is_native(self) -> bool:
+        """Whether `forward_natively` may be used."""
+        return self._early is not None and not self.wholes
+
+    @property
+    def backward_is_native(self) -> bool:
+        """Whether `backward_natively` may be used."""
+        return self._late is not None
+
+    def forward_natively(self, n: int, addresses: Sequence[int]) -> None:
+        """As `forward`, from the addresses of operands, results and residuals."""
+        assert self._early is not None
+        self._early(n, addresses)
+
     def forward(self, n: int, operands: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
         """Write results and residuals into `outputs`; return the residuals that have no rows."""
-        if self._early is not None and not self.wholes:
-            self._early(n, [_address(a) for a in (*operands, *outputs)])
-            return []
         early = self.early
         env = dict(zip(early.inputs, operands, strict=True))
         early.evaluate(self.early_outputs, env, n)
@@ -153,12 +165,14 @@ class Body:
             out[...] = env[k]
         return [env[k] for k in self.early_outputs[len(outputs) :]]
 
+    def backward_natively(self, n: int, addresses: Sequence[int]) -> None:
+        """As `backward`, from the addresses of what is given and of the results."""
+        assert self._late is not None
+        self._late(n, addresses)
+
     def backward(self, n: int, given: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Write the cotangents of stacked operands, then the deferred rows, into `outputs`."""
         if not outputs:
-            return
-        if self._late is not None:
-            self._late(n, [_address(a) for a in (*given, *outputs)])
             return
         env = dict(zip(self.late.inputs, given, strict=True))
         self.late.evaluate(self.late_outputs, env, n)
@@ -169,10 +183,6 @@ class Body:
         """(operand, cotangent) of the shared operands, from the rows of `total` examples."""
         self.late.evaluate([v for _, v in self.summed], env, total)
         return [(k, env[v]) for k, v in self.summed]
-
-
-def _address(array: Any) -> int:
-    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
 
 
 def _native(make: Any, outputs: Sequence[int]) -> SizedPlan | None:

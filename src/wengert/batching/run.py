@@ -12,6 +12,7 @@ from wengert.batching.program import read_program
 from wengert.batching.report import report_of
 from wengert.batching.schedule import schedule
 from wengert.batching.sweep import Sweep
+from wengert.batching.workspace import borrowed
 from wengert.graph import Graph
 
 __all__ = ["run_gradient"]
@@ -42,14 +43,15 @@ def run_gradient(graph: Graph, arguments: Sequence[Any], wrt: Sequence[int]) -> 
         return None
     leaves: dict[int, Any] = dict(zip(graph.inputs, arguments, strict=True))
     leaves.update(graph.constants)
-    sweep = Sweep(program, plan, leaves)
-    clock.stop("placing")
-    sweep.forward()
-    results = [_own(sweep.value(v)) for v in program.outputs]
-    clock.stop("forward")
-    sweep.backward(program.outputs[0])
-    results += [sweep.gradient(k) for k in by]
-    clock.stop("backward")
+    with borrowed() as space:
+        sweep = Sweep(program, plan, leaves, space)
+        clock.stop("placing")
+        sweep.forward()
+        results = [_own(sweep.value(v)) for v in program.outputs]
+        clock.stop("forward")
+        sweep.backward(program.outputs[0])
+        results += [sweep.gradient(k) for k in by]
+        clock.stop("backward")
     if reports is not None:
         made = report_of(program, plan, sweep.how(), estimates(program, plan))
         made.seconds = clock.seconds

@@ -1,0 +1,135 @@
+"""Where the values of a program lie while its batches run.
+
+Values of one type lie in one arena, a row each, in the order in which they are computed. So the
+results of a batch are contiguous, its cotangents too, and operands are gathered by row number, or
+not at all where they lie in order already. All of this is known before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wengert.batching.program import Program
+from wengert.batching.schedule import Schedule
+from wengert.graph import Type
+
+__all__ = ["Column", "Places", "Rows", "Span"]
+
+
+class Rows:
+    """Memory for a number of values of one type, a row each; `at(k)` is the address of row k."""
+
+    __slots__ = ("_address", "_stride", "array")
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self._address: int = array.__array_interface__["data"][0]
+        self._stride: int = array.strides[0] if len(array) else 0
+
+    def at(self, row: int) -> int:
+        """The address of a row."""
+        return self._address + row * self._stride
+
+
+class Span:
+    """The rows of one batch among those of its signature, and where each of its results begins in
+    the arena of its type."""
+
+    __slots__ = ("begins", "end", "start")
+
+    def __init__(self, start: int, end: int, begins: Sequence[int]) -> None:
+        self.start, self.end, self.begins = start, end, begins
+
+
+class Column:
+    """One operand of all nodes of a signature, in the order in which they run.
+
+    rows : where the values lie in the arena of their type
+    is_whole : whether these are one range of rows
+    distinct : whether no value occurs twice; single : whether, besides, none is used elsewhere
+    """
+
+    __slots__ = ("_breaks", "distinct", "is_whole", "rows", "single")
+
+    def __init__(self, rows: Any, values: Any, uses: Any) -> None:
+        self.rows = rows
+        breaks = np.zeros(len(rows), np.int64)
+        np.cumsum(rows[1:] - rows[:-1] != 1, out=breaks[1:])
+        self._breaks: list[int] = breaks.tolist()
+        self.is_whole = self._breaks[-1] == 0
+        self.single = bool((uses[values] == 1).all())
+        self.distinct = self.single or len(np.unique(rows)) == len(rows)
+
+    def is_range(self, start: int, end: int) -> bool:
+        """Whether the rows of a part are consecutive."""
+        return self._breaks[start] == self._breaks[end - 1]
+
+
+class Places:
+    """The places of a scheduled program.
+
+    row : for each value its row in the arena of its type, or -1 for a leaf that is only shared
+    counts : rows of each arena
+    leaves : for each type the leaves that have rows, which come first
+    spans : for each batch; orders : for each signature its members in the order in which they run
+    """
+
+    def __init__(self, program: Program, plan: Schedule, stacked: Sequence[Sequence[int]]) -> None:
+        """`stacked` says for each signature which operands have rows."""
+        self.program = program
+        self.row = np.full(len(program.producer), -1, np.int64)
+        self.counts: dict[Type, int] = {}
+        self.leaves: dict[Type, list[int]] = {}
+        self._place_leaves(program, plan, stacked)
+        self.spans: list[Span] = []
+        parts: list[list[Any]] = [[] for _ in plan.signatures]
+        done = [0] * len(plan.signatures)
+        results = [
+            (program.families[s.family].firsts, program.families[s.family].graph.output_types)
+            for s in plan.signatures
+        ]
+        for number, places in plan.batches:
+            firsts, types = results[number]
+            n = len(places)
+            values = firsts[places]
+            begins = []
+            for j, type_ in enumerate(types):
+                begin = self.counts.get(type_, 0)
+                self.row[values + j] = np.arange(begin, begin + n)
+                self.counts[type_] = begin + n
+                begins.append(begin)
+            self.spans.append(Span(done[number], done[number] + n, begins))
+            done[number] += n
+            parts[number].append(places)
+        self.orders = [p[0] if len(p) == 1 else np.concatenate(p) for p in parts]
+        uses = np.bincount(program.args, minlength=len(program.producer))
+        uses[program.outputs] += 1  # they have a cotangent of their own
+        self._uses = uses
+
+    def _place_leaves(
+        self, program: Program, plan: Schedule, stacked: Sequence[Sequence[int]]
+    ) -> None:
+        having = np.zeros(len(program.producer), bool)
+        for signature, numbers in zip(plan.signatures, stacked, strict=True):
+            family = program.families[signature.family]
+            if family.is_sum:
+                for node in family.members.tolist():
+                    having[program.operands(node)] = True
+            for p in numbers:
+                having[family.operands[signature.members, p]] = True
+        having &= program.producer < 0
+        for value in np.flatnonzero(having).tolist():
+            type_ = program.type(value)
+            place = self.counts.get(type_, 0)
+            self.row[value] = place
+            self.counts[type_] = place + 1
+            self.leaves.setdefault(type_, []).append(value)
+
+    def column(self, number: int, values: Any) -> Column:
+        """The column of an operand of signature `number`; `values` has an item per member of the
+        family."""
+        own = values[self.orders[number]]
+        return Column(self.row[own], own, self._uses)
