@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wengert.batching.sized import sized
-from wengert.graph import INPUT, Graph
+from wengert.graph import CONSTANT, INPUT, Graph
 from wengert.transform.batching import batch_graph
 from wengert.transform.graphs import Split, pullback_graph, remembered
 
@@ -133,6 +133,8 @@ class Body:
             if k in seen:
                 continue
             seen.add(k)
+            if late.entries[k][0] is CONSTANT:
+                continue  # counts all examples, not those of a batch
             if late.rows[k]:
                 found.add(k)
             elif late.entries[k][0] is not INPUT:

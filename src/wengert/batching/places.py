@@ -49,23 +49,35 @@ class Column:
 
     rows : where the values lie in the arena of their type
     is_whole : whether these are one range of rows
-    distinct : whether no value occurs twice; single : whether, besides, none is used elsewhere
     """
 
-    __slots__ = ("_breaks", "distinct", "is_whole", "rows", "single")
+    __slots__ = ("_active", "_breaks", "_single", "is_whole", "rows")
 
-    def __init__(self, rows: Any, values: Any, uses: Any) -> None:
+    def __init__(self, rows: Any, single: Any, active: Any, starts: Any) -> None:
+        """`single` says which values are used once, `active` which need a cotangent; `starts` is
+        where batches begin."""
         self.rows = rows
         breaks = np.zeros(len(rows), np.int64)
         np.cumsum(rows[1:] - rows[:-1] != 1, out=breaks[1:])
         self._breaks: list[int] = breaks.tolist()
         self.is_whole = self._breaks[-1] == 0
-        self.single = bool((uses[values] == 1).all())
-        self.distinct = self.single or len(np.unique(rows)) == len(rows)
+        batches = starts.tolist()
+        single = np.logical_and.reduceat(single, starts).tolist()
+        active = np.logical_or.reduceat(active, starts).tolist()
+        self._single = dict(zip(batches, single, strict=True))
+        self._active = dict(zip(batches, active, strict=True))
 
     def is_range(self, start: int, end: int) -> bool:
         """Whether the rows of a part are consecutive."""
         return self._breaks[start] == self._breaks[end - 1]
+
+    def is_single(self, start: int) -> bool:
+        """Whether the batch that begins there alone uses its values, and each once."""
+        return self._single[start]
+
+    def is_active(self, start: int) -> bool:
+        """Whether the batch that begins there has a value that needs a cotangent."""
+        return self._active[start]
 
 
 class Places:
@@ -105,9 +117,10 @@ class Places:
             done[number] += n
             parts[number].append(places)
         self.orders = [p[0] if len(p) == 1 else np.concatenate(p) for p in parts]
+        self._starts = [np.cumsum([0, *map(len, p[:-1])]) for p in parts]
         uses = np.bincount(program.args, minlength=len(program.producer))
         uses[program.outputs] += 1  # they have a cotangent of their own
-        self._uses = uses
+        self._single = uses == 1
 
     def _place_leaves(
         self, program: Program, plan: Schedule, stacked: Sequence[Sequence[int]]
@@ -120,16 +133,17 @@ class Places:
                     having[program.operands(node)] = True
             for p in numbers:
                 having[family.operands[signature.members, p]] = True
-        having &= program.producer < 0
-        for value in np.flatnonzero(having).tolist():
-            type_ = program.type(value)
-            place = self.counts.get(type_, 0)
-            self.row[value] = place
-            self.counts[type_] = place + 1
-            self.leaves.setdefault(type_, []).append(value)
+        leaves = np.flatnonzero(having & (program.producer < 0))
+        types = program.type_of[leaves]
+        for number in np.unique(types).tolist():
+            type_, own = program.distinct[number], leaves[types == number]
+            self.row[own] = np.arange(len(own))
+            self.counts[type_] = len(own)
+            self.leaves[type_] = own.tolist()
 
     def column(self, number: int, values: Any) -> Column:
         """The column of an operand of signature `number`; `values` has an item per member of the
         family."""
         own = values[self.orders[number]]
-        return Column(self.row[own], own, self._uses)
+        active = self.program.active[own]
+        return Column(self.row[own], self._single[own], active, self._starts[number])

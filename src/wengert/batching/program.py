@@ -111,21 +111,28 @@ class Program:
         self._row_of_kind = np.full(count, -1, np.int64)
         known: dict[Any, int] = {}
         kinds: list[_Kind] = []
-        of_entry = found.entries[first].tolist()
-        for number, at in enumerate(of_entry):
-            op, operands, params, _ = entries[at]
-            types = tuple([entries[k][3] for k in operands])
-            row = _row(params, types[0]) if op is _SLICE else None
-            if row is None:
-                key = (op, params, types)
-            else:
-                self._row_of_kind[number] = self._number(row, found.values)
-                key = (_GATHER, _FIRST_AXIS, (types[0], _INDEX))
-            at_family = known.get(key)
-            if at_family is None:
-                at_family = known[key] = len(kinds)
+
+        def family(key: Any) -> int:
+            at = known.get(key)
+            if at is None:
+                at = known[key] = len(kinds)
                 kinds.append(_kind(key))
-            self._family_of_kind[number] = at_family
+            return at
+
+        reading: dict[Type, int] = {}  # the families of rows, by the type of the array
+        for number, at in enumerate(found.entries[first].tolist()):
+            op, operands, params, _ = entries[at]
+            if op is _SLICE:
+                type_ = entries[operands[0]][3]
+                row = _row(params, type_)
+                if row is not None:
+                    if type_ not in reading:
+                        reading[type_] = family((_GATHER, _FIRST_AXIS, (type_, _INDEX)))
+                    self._row_of_kind[number] = self._number(row, found.values)
+                    self._family_of_kind[number] = reading[type_]
+                    continue
+            types = tuple([entries[k][3] for k in operands])
+            self._family_of_kind[number] = family((op, params, types))
         return kinds
 
     def _number(self, row: int, values: int) -> int:

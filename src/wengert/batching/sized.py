@@ -82,10 +82,9 @@ class Sized:
         if any(len(g) != len(first) for g in graphs):
             raise NotAffineError
         self.inputs, self.outputs = first.inputs, first.outputs
-        self.constants = dict(first.constants)
-        for k, value in self.constants.items():
-            if any(not _same(value, g.constants.get(k)) for g in graphs):
-                raise NotAffineError
+        self.constants = {
+            k: _constant([g.constants.get(k) for g in graphs], sizes) for k in first.constants
+        }
         self.entries: list[tuple[Any, ...]] = []
         self.carries: list[bool] = []
         self.rows: list[bool] = []
@@ -118,7 +117,8 @@ class Sized:
         for k in self.needed(wanted, env):
             op, operands, names, template, depends, _, _ = self.entries[k]
             if op is CONSTANT:
-                env[k] = self.constants[k]
+                constant = self.constants[k]
+                env[k] = constant.of(n) if isinstance(constant, Counting) else constant
                 continue
             values = at_size(template, n) if depends else template
             env[k] = op.evaluate(
@@ -137,6 +137,29 @@ class Sized:
             found.add(k)
             stack += [o for o in self.entries[k][1] if o not in known and o not in found]
         return sorted(found)
+
+
+class Counting(NamedTuple):
+    """The numbers of the examples, 0 to n - 1, along the first of some axes."""
+
+    dtype: np.dtype[Any]
+    ndim: int
+
+    def of(self, n: int) -> Any:
+        """The array for the size n."""
+        return np.arange(n, dtype=self.dtype).reshape(n, *[1] * (self.ndim - 1))
+
+
+def _constant(values: Sequence[Any], sizes: Sequence[int]) -> Any:
+    """A constant that is the same for all sizes, or counts the examples."""
+    first = np.asarray(values[0])
+    if all(value is not None and _same(first, value) for value in values):
+        return values[0]
+    if first.ndim and first.dtype.kind in "iu":
+        counting = Counting(first.dtype, first.ndim)
+        if all(_same(counting.of(n), value) for n, value in zip(sizes, values, strict=True)):
+            return counting
+    raise NotAffineError
 
 
 def _depends(template: Any) -> bool:

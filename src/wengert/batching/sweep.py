@@ -111,9 +111,12 @@ class Sweep:
     def _place_leaves(self) -> None:
         numbers = self.program.numbers
         for type_, values in self.places.leaves.items():
-            arena = self.values[type_].array
-            for at, value in enumerate(values):
-                arena[at] = numbers[value] if value in numbers else self.leaves[value]
+            arena = self.values[type_].array[: len(values)]
+            found = [numbers[v] if v in numbers else self.leaves[v] for v in values]
+            if type_.shape:
+                np.concatenate(found, out=arena.reshape(-1, *type_.shape[1:]))
+            else:
+                arena[:] = found
 
     def value(self, number: int) -> Any:
         """The array of a value."""
@@ -257,11 +260,12 @@ class Sweep:
         outputs, scattered = [], []
         for k, p in enumerate(body.rows_out):
             column, type_ = group.columns[p], group.input_types[p]
-            if column.single and column.is_range(start, end):
+            if column.is_single(start) and column.is_range(start, end):
                 outputs.append((self.cotangents[type_], int(column.rows[start])))
-            else:
-                found = self._room(type_, k, n)
-                outputs.append((found, 0))
+                continue
+            found = self._room(type_, k, n)
+            outputs.append((found, 0))
+            if column.is_active(start):
                 scattered.append((column, self.cotangents[type_].array, found.array[:n]))
         outputs += [(rows, start) for rows in group.deferred]
         if body.backward_is_native:
@@ -365,10 +369,8 @@ def _scatter(column: Column, start: int, end: int, target: Any, found: Any) -> N
     rows = column.rows[start:end]
     if column.is_range(start, end):
         target[rows[0] : rows[0] + end - start] += found
-    elif column.single:
+    elif column.is_single(start):
         target[rows] = found
-    elif column.distinct:
-        target[rows] += found
     else:  # a value used several times, maybe within the batch
         order = np.argsort(rows, kind="stable")
         sorted_rows = rows[order]

@@ -131,11 +131,17 @@ def append_entry(tape, entry):
 
 @words
 def find(first, second, third):
-    """The row of these keys, or 0."""
+    """The row of these keys, in one of its two places, or 0."""
     mixed = (first ^ (second * 3) ^ (third * 7)) * SPREAD
-    row = RECORDING[0][SETUP["table"]] + ((mixed >> SHIFT) & (ROWS - 1)) * ROW_BYTES
-    if row[ROW["first"]] == first and row[ROW["second"]] == second and row[ROW["third"]] == third:
-        return row
+    number = (mixed >> SHIFT) & (ROWS - 1)
+    for k in range(2):
+        row = RECORDING[0][SETUP["table"]] + (number ^ k) * ROW_BYTES
+        if (
+            row[ROW["first"]] == first
+            and row[ROW["second"]] == second
+            and row[ROW["third"]] == third
+        ):
+            return row
     return 0
 
 

@@ -1,7 +1,7 @@
 """The words that Python fills for native recording, and where it finds them in objects.
 
-The table has `ROWS` rows of `ROW`; a row is found by its three keys and holds what was recorded for
-them:
+The table has `ROWS` rows of `ROW`; a row is found by its three keys, in one of two places, and
+holds what was recorded for them:
 
 - a binary operator: (operator, type, type); with a Python float on one side its class stands for
   the type, and the row has the entry and dtype of the constant that the float becomes;
@@ -143,7 +143,7 @@ MOST_NODES = 128
 
 
 def row_number(first: int, second: int, third: int) -> int:
-    """Where the table has the row of these keys."""
+    """Where the table has the row of these keys; or in the other row of the same pair."""
     mixed = (first ^ (second * 3) ^ (third * 7)) * SPREAD % 2**64
     return mixed >> SHIFT
 

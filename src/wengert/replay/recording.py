@@ -111,6 +111,7 @@ class _Native:
 
         self.table = np.zeros((ROWS, len(ROW)), np.int64)
         self.kept: dict[int, Any] = {}
+        self.turn = 0
         objects = {
             "variable": Variable,
             "view": View,
@@ -250,6 +251,15 @@ class _Native:
             return
         self._learn(key.__class__, x._type, code, added[0], single=is_number)
 
+    def _place(self, number: int, keys: list[int]) -> int:
+        """The one of two rows that has these keys, or is free, or had its turn longer ago."""
+        rows = [self.table[number ^ k, :3].tolist() for k in (0, 1)]
+        for wanted in (keys, [0, 0, 0]):
+            if wanted in rows:
+                return number ^ rows.index(wanted)
+        self.turn ^= 1
+        return number ^ self.turn
+
     def _learn(
         self,
         first: Any,
@@ -265,7 +275,7 @@ class _Native:
 
         three = (first, second, third)
         keys = [0 if k is None else k if k.__class__ is int else id(k) for k in three]
-        number = row_number(*keys)
+        number = self._place(row_number(*keys), keys)
         dtype = None if leaf is None else leaf[3].dtype
         values = {
             "first": keys[0],

@@ -235,11 +235,19 @@ def split_graph(graph: Graph, early_inputs: int, early_outputs: int) -> Split:
     early, late = Recorder(), Recorder()
     where: list[Any] = []  # handle in the early or in the late part
     residuals: dict[int, Any] = {}
+    constants: dict[int, int] = {}
 
     def in_late(handle: Any) -> int:
         if handle._tape is late:
             return handle._index  # type: ignore[no-any-return]
+        if handle._index in constants:
+            return constants[handle._index]
         if handle._index not in residuals:
+            if handle._index in early.constants:  # is in both parts, rather than handed over
+                index = late._append_leaf(CONSTANT, handle._type)
+                late.constants[index] = early.constants[handle._index]
+                constants[handle._index] = index
+                return index
             residuals[handle._index] = late.input(handle._type)
         return residuals[handle._index]._index  # type: ignore[no-any-return]
 
