@@ -20,19 +20,22 @@ def height(tree):
     return 0 if isinstance(tree, int) else 1 + max(height(t) for t in tree)
 
 
-def leaves(tree):
-    return 1 if isinstance(tree, int) else sum(leaves(t) for t in tree)
+def subtrees(tree):
+    return {tree} if isinstance(tree, int) else {tree}.union(*map(subtrees, tree))
 
 
 def test_a_batch_of_cells_for_each_level_of_the_trees():
     report, trees = reported("agenda")
-    cells = sum(2 * leaves(t) - 1 for t in trees)
+    cells = len(set().union(*map(subtrees, trees)))  # equal ones are computed once
     levels = 1 + max(height(t) for t in trees)
     assert report.by_operator["call"] == (cells, levels)
     assert report.batched
     assert sum(b.nodes for b in report.batches) == report.nodes
-    # The losses are added by one node, whose entries are as many as there are examples.
-    assert len(report.batch_of) == report.nodes + len(trees) - 1
+    assert set(report.batch_of.values()) == set(range(len(report.batches)))
+    operators = [e[0].name for e in report.graph.entries]
+    drawn = [operators[k] for k in report.batch_of]  # also what is merged with others
+    assert drawn.count("call") == operators.count("call") > cells
+    assert drawn.count("add") == operators.count("add")
     assert all("native" in b.ran for b in report.batches if b.operator == "call")
     assert set(report.seconds) == {"scheduling", "placing", "forward", "backward"}
     assert f"call: {cells} nodes in {levels} batches" in str(report)

@@ -62,10 +62,10 @@ class Column:
         self._breaks: list[int] = breaks.tolist()
         self.is_whole = self._breaks[-1] == 0
         batches = starts.tolist()
-        single = np.logical_and.reduceat(single, starts).tolist()
-        active = np.logical_or.reduceat(active, starts).tolist()
-        self._single = dict(zip(batches, single, strict=True))
-        self._active = dict(zip(batches, active, strict=True))
+        singles = np.logical_and.reduceat(single, starts).tolist()
+        actives = np.logical_or.reduceat(active, starts).tolist()
+        self._single: dict[int, bool] = dict(zip(batches, singles, strict=True))
+        self._active: dict[int, bool] = dict(zip(batches, actives, strict=True))
 
     def is_range(self, start: int, end: int) -> bool:
         """Whether the rows of a part are consecutive."""

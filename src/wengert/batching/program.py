@@ -2,7 +2,8 @@
 
 A family holds the nodes with equal operator, parameters and operand types. Values are numbered:
 a leaf or a node with one result has its number in the graph, results of a node with several come
-after all of those. Two kinds of nodes are read as something else than their entry:
+after all of those. Entries that compute the same are one node, and two kinds of nodes are read as
+something else than their entry:
 
 - reading one row of an array (`table[word]`, `scores[label]`) takes the row's number as a further
   operand, since the numbers differ from example to example: all of them are one family;
@@ -86,10 +87,8 @@ class Program:
         self.args, self.starts, self.firsts = found.args, found.starts, found.firsts
         family = self._family_of_kind[found.kinds]
         row = self._row_of_kind[found.kinds]
-        entries = found.entries
         self._set_producer(values, family, kinds)
-        self.node_of = np.full(len(graph), -1, np.int64)
-        self.node_of[entries] = np.arange(len(entries))
+        self.node_of = found.node_of
         sums = np.array([k.is_sum for k in kinds], np.int64)
         if sums.any():
             kept = self._merge(sums[family])

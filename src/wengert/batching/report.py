@@ -38,7 +38,8 @@ class BatchRecord:
 class DynamicReport:
     """One derivative of a program; `str()` prints it.
 
-    entries : recorded entries, leaves included; nodes : operators that the result needs
+    entries : recorded entries, leaves included; nodes : operators that the result needs, what is
+    the same counted once
     signatures : different ones; batches : in the order in which they ran
     batched : whether batching was chosen; the estimates of its cost and of the other way are in
     seconds, as is the time of each station

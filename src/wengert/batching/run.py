@@ -14,11 +14,14 @@ from wengert.batching.schedule import schedule
 from wengert.batching.sweep import Sweep
 from wengert.batching.workspace import borrowed
 from wengert.graph import Graph
+from wengert.replay.recording import install
 
 __all__ = ["run_gradient"]
 
 #: Entries below which a graph is not worth looking at.
 _LEAST_ENTRIES = 64
+#: Entries from which recording is worth loading native code for.
+_MANY_ENTRIES = 1000
 
 
 def run_gradient(graph: Graph, arguments: Sequence[Any], wrt: Sequence[int]) -> list[Any] | None:
@@ -41,6 +44,8 @@ def run_gradient(graph: Graph, arguments: Sequence[Any], wrt: Sequence[int]) -> 
         if reports is not None:
             reports.append(report_of(program, plan, [], estimates(program, plan)))
         return None
+    if len(graph) >= _MANY_ENTRIES:
+        install()  # recording the next one costs less
     leaves: dict[int, Any] = dict(zip(graph.inputs, arguments, strict=True))
     leaves.update(graph.constants)
     with borrowed() as space:

@@ -37,6 +37,7 @@ class Scanned(NamedTuple):
     firsts : its first result; a single result has the number of its entry, those of an entry with
     several come after all entries
     where : value number of each entry, -1 for entries that are not needed
+    node_of : the node of each entry, or -1; entries that compute the same are one node
     values : how many values there are
     """
 
@@ -46,6 +47,7 @@ class Scanned(NamedTuple):
     args: Any
     firsts: Any
     where: Any
+    node_of: Any
     values: int
 
 
@@ -59,10 +61,13 @@ def scan(graph: Graph) -> Scanned:
 def scan_by_python(graph: Graph) -> Scanned:
     """As `scan`, without native code."""
     live = graph.live()
-    where = np.full(len(graph), -1, np.int64)
+    where, node_of = np.full((2, len(graph)), -1, np.int64)
     types: list[Any] = [entry[3] for entry in graph.entries]
-    entries, kinds, starts, args, firsts = [], [], [0], [], []
+    entries: list[int] = []
+    firsts: list[int] = []
+    kinds, starts, args = [], [0], []
     known: dict[Any, int] = {}
+    computed: dict[Any, int] = {}
     for i, (op, operands, params, type_) in enumerate(graph.entries):
         if not live[i]:
             continue
@@ -74,7 +79,12 @@ def scan_by_python(graph: Graph) -> Scanned:
             continue
         own = [int(where[k]) for k in operands]
         key = (id(op), id(params), tuple([types[v] for v in own]))
-        kinds.append(known.setdefault(key, len(known)))
+        kind = known.setdefault(key, len(known))
+        node = node_of[i] = computed.setdefault((kind, *own), len(entries))
+        if node < len(entries):
+            where[i] = firsts[node]
+            continue
+        kinds.append(kind)
         entries.append(i)
         args += own
         starts.append(len(args))
@@ -83,7 +93,7 @@ def scan_by_python(graph: Graph) -> Scanned:
             types += type_
         firsts.append(int(where[i]))
     made = [np.array(x, np.int64) for x in (entries, kinds, starts, args, firsts)]
-    return Scanned(made[0], made[1], made[2], made[3], made[4], where, len(types))
+    return Scanned(made[0], made[1], made[2], made[3], made[4], where, node_of, len(types))
 
 
 # ---------------------------------------------------------------- native
@@ -144,6 +154,17 @@ def _same_kind(entries, entry, node, other, node_entries, starts, args, types):
 
 
 @words
+def _same_operands(node, other, kinds, starts, args):
+    """Whether two nodes compute the same."""
+    if kinds[node] != kinds[other]:
+        return 0
+    for k in range(starts[node + 1] - starts[node]):
+        if args[starts[node] + k] != args[starts[other] + k]:
+            return 0
+    return 1
+
+
+@words
 def _read(
     entries,
     count,
@@ -151,16 +172,21 @@ def _read(
     setup,
     mask,
     table,
+    computed,
     node_entries,
     kinds,
     starts,
     args,
     firsts,
     where,
+    node_of,
     types,
+    sizes,
 ):
-    """Fill the arrays of `Scanned`. `types` gets the addresses of the values' types; `table` has
-    `mask + 1` places, all -1, for the first node of each kind."""
+    """Fill the arrays of `Scanned`. `types` gets the addresses of the values' types; `table` and
+    `computed` have `mask + 1` places, all -1: for the first node of each kind, and for all nodes.
+    `sizes` gets the numbers of nodes, of their operands and of values.
+    """
     nodes = 0
     known = 0
     total = 0
@@ -168,6 +194,7 @@ def _read(
     starts[0] = 0
     for i in range(count):
         where[i] = -1
+        node_of[i] = -1
         if live[i] == 0:
             continue
         entry = entries[_ITEMS + i]
@@ -184,20 +211,16 @@ def _read(
         if op == setup[_SETUP["input"]] or op == setup[_SETUP["constant"]]:
             continue
         hashed = (op ^ (entry[_PARAMS] * _MIX)) * _SPREAD
+        named = 0
+        total = starts[nodes]
         for k in range(operands[_LENGTH]):
             value = where[call(setup[_SETUP["PyLong_AsSsize_t"]], operands[_ITEMS + k])]
             args[total] = value
             total += 1
             hashed = (hashed ^ (hashed >> 29) ^ types[value]) * _MIX
+            named = (named ^ (named >> 31) ^ value) * _SPREAD
         node_entries[nodes] = i
         starts[nodes + 1] = total
-        firsts[nodes] = i
-        if type_[_CLASS] == setup[_SETUP["tuple"]]:
-            where[i] = values
-            firsts[nodes] = values
-            for k in range(type_[_LENGTH]):
-                types[values] = type_[_ITEMS + k]
-                values += 1
         place = (hashed ^ (hashed >> 32)) & mask
         while 1:
             first = table[place]
@@ -210,7 +233,29 @@ def _read(
                 kinds[nodes] = kinds[first]
                 break
             place = (place + 1) & mask
+        named = (named ^ kinds[nodes]) * _MIX
+        place = (named ^ (named >> 32)) & mask
+        while computed[place] >= 0:
+            if _same_operands(nodes, computed[place], kinds, starts, args) != 0:
+                break
+            place = (place + 1) & mask
+        if computed[place] >= 0:
+            node_of[i] = computed[place]
+            where[i] = firsts[computed[place]]
+            continue
+        computed[place] = nodes
+        node_of[i] = nodes
+        firsts[nodes] = i
+        if type_[_CLASS] == setup[_SETUP["tuple"]]:
+            where[i] = values
+            firsts[nodes] = values
+            for k in range(type_[_LENGTH]):
+                types[values] = type_[_ITEMS + k]
+                values += 1
         nodes += 1
+    sizes[0] = nodes
+    sizes[1] = starts[nodes]
+    sizes[2] = values
     return known
 
 
@@ -248,11 +293,22 @@ def _scan_natively(graph: Graph) -> Scanned:
     node_entries, kinds, firsts = (np.empty(nodes, np.int64) for _ in range(3))
     starts, args = np.empty(nodes + 1, np.int64), np.empty(operands, np.int64)
     where, types = np.empty(count, np.int64), np.empty(count + extra, np.int64)
+    node_of = np.empty(count, np.int64)
     places = 1 << (2 * nodes + 2).bit_length()
-    table = np.full(places, -1, np.int64)
-    arrays = (table, node_entries, kinds, starts, args, firsts, where, types)
+    tables = np.full((2, places), -1, np.int64)
+    arrays = (*tables, node_entries, kinds, starts, args, firsts, where, node_of, types, sizes)
     read(id(entries), count, _at(live), _at(setup), places - 1, *map(_at, arrays))
-    return Scanned(node_entries, kinds, starts, args, firsts, where, count + extra)
+    nodes, operands, values = sizes.tolist()
+    return Scanned(
+        node_entries[:nodes],
+        kinds[:nodes],
+        starts[: nodes + 1],
+        args[:operands],
+        firsts[:nodes],
+        where,
+        node_of,
+        values,
+    )
 
 
 def _at(array: Any) -> int:

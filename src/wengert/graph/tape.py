@@ -197,12 +197,26 @@ class Tape(_Fields):
         `args` are handles (of this tape or of an enclosing one), arrays or numbers. Operands are
         promoted to the dtypes that the operator computes in, as NumPy 2 does.
         """
+        key = _own_types(self, args) if self.fast else None
+        if key is not None:
+            result = op.direct.get((key, params))
+            if result is not None:  # seen before, and no operand was converted
+                index = len(self.entries)
+                self.entries.append((op, tuple([a._index for a in args]), params, result))
+                return self.handle(self, index, result)
         self.check_open()
         args = [a if isinstance(a, (Traced, *_SCALARS)) else _as_array(op, a) for a in args]
         kinds = [_kind(a) for a in args]
         dtypes = op.promote(kinds, dict(params))
+        before = len(self.entries)
         operands = [self._lift(a, dtype) for a, dtype in zip(args, dtypes, strict=True)]
-        return self.record(op, tuple(operands), params)
+        unconverted = len(self.entries) == before
+        made = self.record(op, tuple(operands), params)
+        if key is not None and unconverted and self.entries[made._index][3] is made._type:
+            if len(op.direct) >= _MOST_DIRECT:
+                op.direct.clear()
+            op.direct[key, params] = made._type
+        return made
 
     def check_open(self) -> None:
         """Raise `EscapedError` if the transformation that made this tape has ended."""
@@ -253,6 +267,18 @@ class Tape(_Fields):
             self.lines or {},
             self.names,
         )
+
+
+#: Types of operands, and parameters, for which an operator knows that it converts nothing.
+_MOST_DIRECT = 8192
+
+
+def _own_types(tape: Tape, args: Sequence[Any]) -> Any:
+    """The types of operands that are all values of this tape, else None."""
+    for a in args:
+        if not isinstance(a, Traced) or a._tape is not tape or a._python_kind is not None:
+            return None
+    return tuple([a._type for a in args])
 
 
 def _kind(arg: Any) -> Any:

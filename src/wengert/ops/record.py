@@ -108,6 +108,8 @@ class Op:
         self.edges = tuple(edges)
         self.__doc__ = self.doc
         self._inferred: dict[Any, Any] = {}
+        #: What `Tape.apply` knows: (operand types, parameters) -> type, where nothing is converted.
+        self.direct: dict[Any, Any] = {}
         if self.name in TABLE:
             raise ValueError(f"operator {self.name} is declared twice")
         TABLE[self.name] = self
