@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wengert.batching.sized import sized
 from wengert.graph import CONSTANT, INPUT, Graph
 from wengert.transform.batching import batch_graph
-from wengert.transform.graphs import Split, pullback_graph, remembered
+from wengert.transform.graphs import Split, pullback_graph
+from wengert.transform.memo import remembered
 
 if TYPE_CHECKING:
     from wengert.batching.native import SizedPlan

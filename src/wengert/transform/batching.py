@@ -8,7 +8,7 @@ from typing import Any
 from wengert.capture import Recorder
 from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.ops import TABLE
-from wengert.transform.graphs import remembered
+from wengert.transform.memo import remembered
 
 __all__ = ["Batched", "batch_graph"]
 

@@ -6,15 +6,14 @@ are already known can be used, and remembers its result by the structure of what
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from wengert.capture import Recorder
 from wengert.errors import DerivativeError
 from wengert.graph import CONSTANT, INPUT, Graph
 from wengert.ops import zeros
+from wengert.transform.memo import remembered
 from wengert.transform.merging import merge_loops
 from wengert.transform.sweeps import (
     active_entries,
@@ -30,59 +29,11 @@ __all__ = [
     "forward_graph",
     "jvp_graph",
     "linearize_graph",
-    "memo_size",
     "pullback_graph",
-    "remembered",
     "split_graph",
     "transpose_graph",
     "vjp_graph",
 ]
-
-
-class _Memo:
-    """Derived graphs by structure, least recently used first out; safe between threads.
-
-    The limit counts entries of graphs, which is what memory grows with.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.size = 0
-        self._graphs: OrderedDict[Hashable, Any] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        with self._lock:
-            found = self._graphs.get(key)
-            if found is not None:
-                self._graphs.move_to_end(key)
-                return found
-        made = make()
-        with self._lock:
-            if key not in self._graphs:
-                self._graphs[key] = made
-                self.size += len(made)
-            while self.size > self.limit and len(self._graphs) > 1:
-                _, old = self._graphs.popitem(last=False)
-                self.size -= len(old)
-        return made
-
-
-_memo = _Memo(limit=1_000_000)
-
-
-def remembered(kind: str, graph: Graph, *rest: Hashable, make: Callable[[], Any]) -> Any:
-    """`make()`, or what it gave for an equal graph.
-
-    Constants count: `capture` makes those of the program inputs, so that one derived graph serves
-    all graphs of a structure.
-    """
-    return _memo.get((kind, graph, *rest), make)
-
-
-def memo_size() -> int:
-    """How many entries the remembered graphs have together."""
-    return _memo.size
 
 
 def extend(graph: Graph) -> Recorder:

@@ -15,7 +15,8 @@ from wengert.errors import GraphError
 from wengert.graph import CONSTANT, INPUT, Entry, Graph, Type
 from wengert.ops import TABLE, zeros
 from wengert.transform.batching import batch_graph
-from wengert.transform.graphs import extend, remembered
+from wengert.transform.graphs import extend
+from wengert.transform.memo import remembered
 from wengert.transform.merging import merge_loops
 from wengert.transform.sweeps import (
     active_entries,

@@ -17,8 +17,8 @@ from wengert.ops import TABLE
 from wengert.transform.control.results import read
 from wengert.transform.control.scanning import layout_of, scan, scan_params
 from wengert.transform.control.staging import Layout
-from wengert.transform.graphs import remembered
 from wengert.transform.inline import inline
+from wengert.transform.memo import remembered
 
 __all__ = ["Joined", "joined_loops"]
 

@@ -29,8 +29,8 @@ from wengert.transform.control.branching import cond_each
 from wengert.transform.control.results import Control, read, rebundled, repeated
 from wengert.transform.control.scanning import batched_carries, given_up, scan, scan_params
 from wengert.transform.control.staging import Layout, active_carries
-from wengert.transform.graphs import remembered
 from wengert.transform.inline import inline
+from wengert.transform.memo import remembered
 
 __all__ = ["while_loop"]
 

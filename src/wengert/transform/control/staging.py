@@ -16,7 +16,8 @@ from wengert.errors import GraphError
 from wengert.graph import CONSTANT, INPUT, Graph
 from wengert.ops import zeros
 from wengert.transform.control.bodies import rearranged
-from wengert.transform.graphs import extend, remembered
+from wengert.transform.graphs import extend
+from wengert.transform.memo import remembered
 from wengert.transform.merging import merged_entries
 from wengert.transform.sweeps import active_entries, pushforward_sweep
 

@@ -10,7 +10,8 @@ from wengert.graph import Graph
 from wengert.ops import TABLE, zeros
 from wengert.transform.elimination.elements import Elements, Partial
 from wengert.transform.elimination.orders import ORDERS
-from wengert.transform.graphs import extend, remembered
+from wengert.transform.graphs import extend
+from wengert.transform.memo import remembered
 
 __all__ = ["elements_of", "eliminated", "order_of"]
 

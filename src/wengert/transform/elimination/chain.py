@@ -28,7 +28,8 @@ from wengert.transform.elimination.segments import (
     rows,
     transposed,
 )
-from wengert.transform.graphs import extend, remembered
+from wengert.transform.graphs import extend
+from wengert.transform.memo import remembered
 from wengert.transform.merging import merge_loops
 from wengert.transform.sweeps import active_entries
 

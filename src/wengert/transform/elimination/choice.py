@@ -14,7 +14,7 @@ from wengert.ops import TABLE
 from wengert.transform.elimination.accumulate import elements_of, order_of
 from wengert.transform.elimination.chain import Chain
 from wengert.transform.elimination.elements import Elements, has_elements
-from wengert.transform.graphs import remembered
+from wengert.transform.memo import remembered
 from wengert.transform.sweeps import active_entries
 
 __all__ = ["Candidate", "Choice", "choose", "element_counts"]

@@ -22,8 +22,8 @@ from wengert.transform.batching import batch_graph
 from wengert.transform.control.bodies import pulled, pushed, rearranged, selected
 from wengert.transform.control.closures import closed
 from wengert.transform.control.results import Control, read, rebundled, type_of_leaf
-from wengert.transform.graphs import remembered
 from wengert.transform.inline import apply_graph, inline
+from wengert.transform.memo import remembered
 from wengert.transform.memory.calls import checkpoint_call, placed
 
 __all__ = ["invertible"]
