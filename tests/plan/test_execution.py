@@ -262,3 +262,23 @@ def test_types_are_those_of_the_graph(rng):
     graph = wg.trace(lambda x: (x > 0, x.astype(np.float64), np.argmax(x), np.sum(x > 0)), x)
     for found, type_ in zip(Executable(make_plan(graph))([x]), graph.output_types, strict=True):
         assert type_of(found) is type_
+
+
+@pytest.mark.parametrize("columns", [1, 3, 10, 17, 31, 70])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_short_rows(columns, dtype, rng):
+    """The lanes beyond the end of a row count for nothing, and what lies there is not touched."""
+    x = rng.normal(size=(9, columns)).astype(dtype)
+    x[4] = -np.inf
+    x[5, 0] = np.nan
+
+    def f(x):
+        top = np.max(x, axis=1, keepdims=True)
+        low = np.min(x * 2.0 - 7.0, axis=1)
+        e = np.exp(x - np.where(np.isfinite(top), top, 0.0))
+        total = np.sum(e, axis=1, keepdims=True)
+        return e / total, np.log(total), low, np.sum(e / total, axis=0), np.max(-x, axis=0)
+
+    with np.errstate(all="ignore"):
+        traced(f, x)
+        traced(lambda x: (np.sum(x > 0.5, axis=1), np.where(x > 0.0, x, -x), np.sqrt(x * x)), x)

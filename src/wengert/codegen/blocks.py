@@ -10,7 +10,20 @@ import numpy as np
 
 from wengert.codegen import ir
 
-__all__ = ["F64", "I8", "I32", "I64", "Loop", "i64", "loop", "memory_type", "splat"]
+__all__ = [
+    "F64",
+    "I8",
+    "I32",
+    "I64",
+    "Loop",
+    "first_lanes",
+    "i64",
+    "loop",
+    "masked_load",
+    "masked_store",
+    "memory_type",
+    "splat",
+]
 
 I64 = ir.IntType(64)
 I32 = ir.IntType(32)
@@ -85,3 +98,35 @@ def memory_type(dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "f":
         return ir.FloatType() if dtype.itemsize == 4 else F64
     return ir.IntType(8 * dtype.itemsize)
+
+
+def first_lanes(b: ir.IRBuilder, count: Any, lanes: int) -> Any:
+    """The mask of the lanes whose number is less than a count."""
+    kind = ir.VectorType(I64, lanes)
+    numbers = ir.Constant(kind, [i64(n) for n in range(lanes)])
+    return b.icmp_signed("<", numbers, splat(b, count, lanes))
+
+
+def masked_load(b: ir.IRBuilder, pointer: Any, mask: Any, otherwise: Any, size: int) -> Any:
+    """A vector of floats of `size` bytes, of which only the lanes of a mask are read."""
+    place = b.bitcast(pointer, otherwise.type.as_pointer())
+    args = [place, ir.Constant(I32, size), mask, otherwise]
+    return b.call(_masked(b.module, "load", otherwise.type, args, otherwise.type, size), args)
+
+
+def masked_store(b: ir.IRBuilder, value: Any, pointer: Any, mask: Any, size: int) -> None:
+    """Write the lanes of a mask."""
+    place = b.bitcast(pointer, value.type.as_pointer())
+    args = [value, place, ir.Constant(I32, size), mask]
+    b.call(_masked(b.module, "store", value.type, args, ir.VoidType(), size), args)
+
+
+def _masked(
+    module: ir.Module, name: str, kind: Any, args: Sequence[Any], result: Any, size: int
+) -> Any:
+    full_name = f"llvm.masked.{name}.v{kind.count}f{8 * size}.p0"
+    function = module.globals.get(full_name)
+    if function is None:
+        declared = ir.FunctionType(result, [a.type for a in args])
+        function = ir.Function(module, declared, full_name)
+    return function

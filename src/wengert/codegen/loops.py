@@ -9,6 +9,10 @@ range of the first axis that this call computes.
 
 Row reductions sum blocks of `BLOCK` elements in vector registers, and add the blocks' sums in
 float64 with Neumaier's compensation, so that the error does not grow with the length.
+
+The last elements of a row, fewer than a vector has lanes, are one vector too, of which the other
+lanes are neither read nor written, if the processor can do that and all arrays are of floats; else
+they are computed one at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +23,18 @@ from typing import Any
 import numpy as np
 
 from wengert.codegen import ir
-from wengert.codegen.blocks import F64, I32, I64, i64, loop, memory_type, splat
+from wengert.codegen.blocks import (
+    F64,
+    I32,
+    I64,
+    first_lanes,
+    i64,
+    loop,
+    masked_load,
+    masked_store,
+    memory_type,
+    splat,
+)
 from wengert.codegen.emit import emit
 from wengert.codegen.kernel import KernelSpec, Store, is_cheap
 from wengert.codegen.rows import store_phase, temporaries
@@ -40,8 +55,13 @@ _COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
 class _Builder:
     """Emits one kernel."""
 
-    def __init__(self, module: ir.Module, spec: KernelSpec, name: str, lanes: int) -> None:
+    def __init__(
+        self, module: ir.Module, spec: KernelSpec, name: str, lanes: int, masks: bool
+    ) -> None:
         self.spec = spec
+        self.masks = masks and lanes > 1 and _has_only_floats(spec)
+        #: The lanes that are in use, in the last vector of a row; None is all.
+        self.mask: Any = None
         self.full = spec.is_full()
         self.phase = spec.phases()
         self.lanes = lanes
@@ -279,10 +299,19 @@ class _Builder:
             )
         if lanes == 1:
             return step.results
+        if self.masks:
+            with loop(b, whole, stop, i64(lanes), step.results) as step:
+                self.mask = first_lanes(b, b.sub(stop, step.index), lanes)
+                step.next = self._elements(
+                    step.index, phase, lanes, reductions, stores, kept, step.carried
+                )
+                self.mask = None
         partial = [
             self._across(value, self._instruction(r))
             for r, value in zip(reductions, step.results, strict=True)
         ]
+        if self.masks:
+            return partial
         with loop(b, whole, stop, i64(1), partial) as step:
             step.next = self._elements(step.index, phase, 1, reductions, stores, kept, step.carried)
         return step.results
@@ -326,6 +355,11 @@ class _Builder:
         for r, accumulator in zip(reductions, accumulators, strict=True):
             instruction = self._instruction(r)
             value = self._value(instruction.operands[0], index, phase, lanes, values)
+            if self.mask is not None:
+                identity = ir.Constant(
+                    memory_type(instruction.dtype), _IDENTITY[instruction.reduces]
+                )
+                value = self.b.select(self.mask, value, splat(self.b, identity, lanes))
             combined.append(self._combined(r, (accumulator, value), lanes))
         return combined
 
@@ -363,6 +397,10 @@ class _Builder:
 
     def _load(self, pointer: Any, dtype: np.dtype[Any], lanes: int) -> Any:
         element = memory_type(dtype)
+        if lanes > 1 and self.mask is not None:
+            # One is in the domain of every function: the lanes beyond take no rare path.
+            one = splat(self.b, ir.Constant(element, 1.0), lanes)
+            return masked_load(self.b, pointer, self.mask, one, dtype.itemsize)
         if lanes > 1:
             pointer = self.b.bitcast(pointer, ir.VectorType(element, lanes).as_pointer())
         value = self.b.load(pointer, align=dtype.itemsize)
@@ -373,6 +411,9 @@ class _Builder:
     def _write(self, base: Any, index: Any, value: Any, dtype: np.dtype[Any], lanes: int) -> None:
         element = memory_type(dtype)
         pointer = self.b.gep(base, [index])
+        if lanes > 1 and self.mask is not None:
+            masked_store(self.b, value, pointer, self.mask, dtype.itemsize)
+            return
         target = element if lanes == 1 else ir.VectorType(element, lanes)
         if dtype.kind == "b":
             value = self.b.zext(value, target)
@@ -409,6 +450,16 @@ class _Builder:
         return vector
 
 
+def _has_only_floats(spec: KernelSpec) -> bool:
+    """Whether arrays are of floats throughout, and nothing divides integers."""
+    full = spec.is_full()
+    arrays = [load.dtype for load, is_full in zip(spec.loads, full, strict=False) if is_full]
+    arrays += [spec.dtype(k) for k in temporaries(spec)]
+    arrays += [spec.dtype(s.value) for s in spec.stores if full[s.value] or (s.bits and s.bits[-1])]
+    inside = [x.dtype for x in spec.body]
+    return all(d.kind == "f" for d in arrays) and all(d.kind in "fb" for d in inside)
+
+
 def _reduces(spec: KernelSpec, k: int) -> bool:
     return bool(spec.body[k - len(spec.loads)].reduces)
 
@@ -422,4 +473,5 @@ def build_kernel(module: ir.Module, spec: KernelSpec, name: str, vector_bytes: i
         if spec.dtype(k).kind != "b" and (full[k] or (k >= len(spec.loads) and _reduces(spec, k)))
     ]
     lanes = max(1, vector_bytes // max(widths, default=8)) if spec.rank else 1
-    _Builder(module, spec, name, lanes).build()
+    # Shorter vectors are those of processors without masks.
+    _Builder(module, spec, name, lanes, masks=vector_bytes >= 32).build()

@@ -20,7 +20,17 @@ from __future__ import annotations
 from typing import Any
 
 from wengert.codegen import ir
-from wengert.codegen.blocks import I32, I64, i64, loop, memory_type, splat
+from wengert.codegen.blocks import (
+    I32,
+    I64,
+    first_lanes,
+    i64,
+    loop,
+    masked_load,
+    masked_store,
+    memory_type,
+    splat,
+)
 from wengert.codegen.kernel import ProductSpec
 from wengert.codegen.tables import PANEL_ROWS, PRODUCT
 from wengert.codegen.vector import Kind, intrinsic
@@ -60,29 +70,9 @@ class _Product:
         place = b.bitcast(pointer, value.type.as_pointer())
         b.store(value, place, align=self.dtype.itemsize)
 
-    def _mask(self, b: ir.IRBuilder, count: Any, lanes: int) -> Any:
-        """The lanes whose number is less than a count."""
-        kind = ir.VectorType(I64, lanes)
-        numbers = ir.Constant(kind, [i64(n) for n in range(lanes)])
-        return b.icmp_signed("<", numbers, splat(b, count, lanes))
-
-    def _masked(self, b: ir.IRBuilder, pointer: Any, mask: Any, value: Any = None) -> Any:
-        """Load the lanes of a mask, zero elsewhere; or store them."""
-        kind = ir.VectorType(self.element, mask.type.count)
-        place = b.bitcast(pointer, kind.as_pointer())
-        align = ir.Constant(I32, self.dtype.itemsize)
-        if value is None:
-            name, result = "load", kind
-            args = [place, align, mask, ir.Constant(kind, None)]
-        else:
-            name, result = "store", ir.VoidType()
-            args = [value, place, align, mask]
-        full_name = f"llvm.masked.{name}.v{kind.count}f{8 * self.dtype.itemsize}.p0"
-        function = self.module.globals.get(full_name)
-        if function is None:
-            declared = ir.FunctionType(result, [a.type for a in args])
-            function = ir.Function(self.module, declared, full_name)
-        return b.call(function, args)
+    def _masked(self, b: ir.IRBuilder, pointer: Any, mask: Any) -> Any:
+        otherwise = ir.Constant(ir.VectorType(self.element, mask.type.count), None)
+        return masked_load(b, pointer, mask, otherwise, self.dtype.itemsize)
 
     # ------------------------------------------------------------ micro-kernels
 
@@ -110,7 +100,7 @@ class _Product:
                 added += [b.call(fma, [factor, *pair]) for pair in zip(columns, own, strict=True)]
             step.next = [b.add(offset, a_col), self._at(b, from_b, b_row), *added]
         sums = step.results[2:]
-        mask = self._mask(b, last, self.lanes)
+        mask = first_lanes(b, last, self.lanes)
         factor = splat(b, alpha, lanes)
         with b.if_else(b.icmp_unsigned("!=", b.ptrtoint(d, I64), i64(0))) as (beside, alone):
             for branch, is_beside in ((beside, True), (alone, False)):
@@ -131,7 +121,7 @@ class _Product:
                                 value = b.fmul(factor, value)
                             place = self._at(b, c, b.add(b.mul(c_row, i64(r)), at))
                             if v == vectors - 1:
-                                self._masked(b, place, mask, value)
+                                masked_store(b, value, place, mask, self.dtype.itemsize)
                             else:
                                 self._store(b, value, place)
         b.ret_void()
@@ -147,7 +137,7 @@ class _Product:
         function.linkage = "internal"
         source, b_row, k, last, vectors, panel = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
-        mask = self._mask(b, last, self.lanes)
+        mask = first_lanes(b, last, self.lanes)
         width = b.mul(vectors, i64(self.lanes))
         at_last = b.sub(width, i64(self.lanes))
         with loop(b, i64(0), k, i64(1)) as step:
@@ -176,7 +166,7 @@ class _Product:
             loop(b, i64(0), width, i64(lanes)) as across,
             loop(b, i64(0), k, i64(lanes)) as down,
         ):
-            mask = self._mask(b, b.sub(k, down.index), lanes)
+            mask = first_lanes(b, b.sub(k, down.index), lanes)
             square = []
             for number in range(lanes):
                 column = b.add(across.index, i64(number))
