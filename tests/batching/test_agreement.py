@@ -131,6 +131,23 @@ def test_values_read_in_the_middle():
             close(wg.grad(lambda p, cell=cell: loss(p, cell))(p), wanted)
 
 
+def test_rows_whose_number_is_known_and_rows_whose_number_is_computed():
+    table = np.random.default_rng(7).standard_normal((9, D))
+
+    def loss(t):
+        total = 0.0
+        for k in range(6):
+            number = (np.sum(t[0]) * 0.0 + k).astype(np.int64)
+            total += np.sum(np.tanh(t[k + 1]) * np.take(t, number, axis=0))
+        return total
+
+    with wg.autobatching("never"):
+        wanted = wg.grad(loss)(table)
+    with wg.autobatching("always"):
+        found = wg.grad(loss)(table)
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+
+
 def test_operators_that_cannot_be_merged_run_singly():
     rng = np.random.default_rng(9)
     w = rng.standard_normal((3, 3)) + 4 * np.eye(3)

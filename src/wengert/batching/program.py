@@ -241,14 +241,25 @@ class Program:
         for f, kind in enumerate(kinds):
             members = order[bounds[f] : bounds[f + 1]]
             self.place[members] = np.arange(len(members))
-            rows = row[members]
-            own = len(kind.graph.inputs) - int(len(rows) > 0 and rows[0] >= 0)
-            operands = np.empty((len(members), 0), np.int64)
-            if not kind.is_sum:
-                operands = self.args[self.starts[members][:, None] + np.arange(own)]
-                if own < len(kind.graph.inputs):
-                    operands = np.concatenate([operands, rows[:, None]], axis=1)
-            self.families.append(Family(kind, members, operands, self.firsts[members]))
+            self.families.append(
+                Family(kind, members, self._operands(kind, members, row), self.firsts[members])
+            )
+
+    def _operands(self, kind: _Kind, members: Any, row: Any) -> Any:
+        """A row of value numbers per member; none for sums."""
+        if kind.is_sum:
+            return np.empty((len(members), 0), np.int64)
+        count = len(kind.graph.inputs)
+        starts, rows = self.starts[members][:, None], row[members]
+        known = rows >= 0
+        if not known.any():
+            return self.args[starts + np.arange(count)]
+        # Rows of an array whose number is known, and rows whose number is computed, are one family.
+        found = np.empty((len(members), count), np.int64)
+        found[:, :-1] = self.args[starts + np.arange(count - 1)]
+        found[known, -1] = rows[known]
+        found[~known, -1] = self.args[starts[~known, 0] + count - 1]
+        return found
 
     # ------------------------------------------------------------ asking
 
