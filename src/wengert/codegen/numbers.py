@@ -3,6 +3,10 @@
 Where a function takes floats, computes by one kernel of rank 0, and returns floats in tuples, one
 native function does it all: it checks the types of the arguments, reads their numbers, computes,
 and makes the results. It needs no memory of its own, so that threads never wait for each other.
+
+A result is a NumPy scalar, an object of three words: references, type, number. Most of a call's
+time goes into making them, so it is done here as the `tp_alloc` of NumPy's scalars does it, with
+memory of `PyObject_Malloc` (`plan.site` checks what can be checked of that).
 """
 
 from __future__ import annotations
@@ -19,6 +23,9 @@ from wengert.codegen.tables import NUMBERS
 from wengert.codegen.vector import Kind
 
 __all__ = ["build_call"]
+
+#: The size of a NumPy scalar of eight bytes.
+_SCALAR_BYTES = 24
 
 
 def build_call(module: ir.Module, spec: CallSpec, name: str) -> None:
@@ -56,12 +63,14 @@ def build_call(module: ir.Module, spec: CallSpec, name: str) -> None:
         for k in spec.loads
     ]
     values = _computed(b, spec, loaded)
-    allocate, result_type = word(table, NUMBERS["allocate"]), word(table, NUMBERS["result_type"])
+    allocate, result_type = (word(table, NUMBERS[n]) for n in ("PyObject_Malloc", "result_type"))
     leaves, stack = iter(spec.leaves), []
     for step in spec.program:
         if step < 0:
             number = values[spec.kernel.stores[next(leaves)].value]
-            scalar = made(allocate, result_type, i64(0))
+            scalar = made(allocate, i64(_SCALAR_BYTES))
+            for at, head in ((0, i64(1)), (8, result_type)):  # one reference; the type
+                b.store(head, b.inttoptr(b.add(scalar, i64(at)), I64.as_pointer()))
             b.store(number, b.inttoptr(b.add(scalar, i64(16)), F64.as_pointer()))
             stack.append(scalar)
             continue

@@ -59,7 +59,7 @@ DESCRIPTOR = numbered(
     "keywords",
 )
 #: What a call of numbers (`numbers`) finds in its table before the constants.
-NUMBERS = numbered("type", "other_type", "result_type", "allocate", "PyTuple_New")
+NUMBERS = numbered("type", "other_type", "result_type", "PyObject_Malloc", "PyTuple_New")
 #: `fetch`: 0 argument, 1 item of a tuple, 2 of a list, 3 of a dict. `check`: 0 tuple, 1 list,
 #: 2 dict (of `size` items), 3 array (of `size` bytes), 4 scalar of one of two types.
 NODE = numbered("fetch", "parent", "key", "check", "size", "type", "nd", "dims", "slot", "other")

@@ -292,6 +292,8 @@ def _nodes(
 
 #: Where `tp_alloc` stands in a type object, part of CPython's stable binary interface.
 _TP_ALLOC = 304
+#: The bit of `__flags__` that types have which count their instances as references.
+_HEAP_TYPE = 1 << 9
 
 
 def _slot(kind: type, offset: int) -> int:
@@ -310,10 +312,17 @@ def _scalar_kind(kind: type) -> tuple[int, int]:
     return 1, 0
 
 
+def _is_plain_scalar(kind: type) -> bool:
+    """Whether memory of `PyObject_Malloc` with references, type and number is such a scalar."""
+    # A debug build counts objects, and NumPy 3 may allocate its scalars in another way.
+    usual = np.__version__.startswith("2.") and not hasattr(sys, "gettotalrefcount")
+    is_static = not kind.__flags__ & _HEAP_TYPE
+    return usual and is_static and _scalar_kind(kind)[0] == 2
+
+
 def _numbers(args: Sequence[Any], plan: Any, program: Any, exact: bool) -> tuple[int, Any] | None:
     """The address of the function for a whole call of numbers, and its table."""
-    kind, allocate = _scalar_kind(np.float64)
-    if kind == 1:
+    if not _is_plain_scalar(np.float64):
         return None
     found = call_of_numbers(args, plan, program.tolist())
     if found is None:
@@ -326,8 +335,7 @@ def _numbers(args: Sequence[Any], plan: Any, program: Any, exact: bool) -> tuple
         "type": id(types[0]),
         "other_type": id(types[-1]),
         "result_type": id(np.float64),
-        "allocate": allocate,
-        "PyTuple_New": python_function("PyTuple_New"),
+        **{name: python_function(name) for name in ("PyObject_Malloc", "PyTuple_New")},
     }
     table = np.array([*(words[name] for name in NUMBERS), *constants], np.int64)
     (compiled,) = compile_kernels([spec])
