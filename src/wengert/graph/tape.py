@@ -201,17 +201,18 @@ class Tape(_Fields):
         if key is not None:
             result = op.direct.get((key, params))
             if result is not None:  # seen before, and no operand was converted
+                operands = tuple([a._index for a in args])  # may record a view anew
                 index = len(self.entries)
-                self.entries.append((op, tuple([a._index for a in args]), params, result))
+                self.entries.append((op, operands, params, result))
                 return self.handle(self, index, result)
         self.check_open()
         args = [a if isinstance(a, (Traced, *_SCALARS)) else _as_array(op, a) for a in args]
         kinds = [_kind(a) for a in args]
         dtypes = op.promote(kinds, dict(params))
         before = len(self.entries)
-        operands = [self._lift(a, dtype) for a, dtype in zip(args, dtypes, strict=True)]
+        numbers = [self._lift(a, dtype) for a, dtype in zip(args, dtypes, strict=True)]
         unconverted = len(self.entries) == before
-        made = self.record(op, tuple(operands), params)
+        made = self.record(op, tuple(numbers), params)
         if key is not None and unconverted and self.entries[made._index][3] is made._type:
             if len(op.direct) >= _MOST_DIRECT:
                 op.direct.clear()

@@ -221,7 +221,8 @@ def _add_into(out: Any, *arrays: Any, parts: Any) -> Any:
 
 def _add_at(out: Any, indices: Sequence[Any], value: Any) -> None:
     """Add a value at indices, which may name a place several times."""
-    if len(indices) > 1 or np.ndim(indices[0]) != 1 or out.ndim < 2 or not len(indices[0]):
+    one = len(indices) == 1 and np.ndim(indices[0]) == 1 and len(indices[0]) > 0
+    if not one or out.ndim < 2 or out.dtype.kind != "f":
         np.add.at(out, tuple(indices), value)
         return
     # Rows: those of one place are summed in order, as `add.at` does, but ten times as fast.
