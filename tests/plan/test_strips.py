@@ -1,6 +1,8 @@
 """Strips: steps that run chunk by chunk give what the same steps give one after the other."""
 
 import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -110,3 +112,25 @@ def test_a_donated_argument_is_not_overwritten_while_others_need_it(rng):
             expected = run(made.graph, arrays)
             for a, b in zip(Executable(made)(arrays, pairs), expected, strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_short_jobs_are_whole_whoever_helps(rng):
+    """Calls that follow each other, calls after which the workers sleep, calls at the same time."""
+    args = arguments(rng, 32)
+    step = wg.compile(wg.value_and_grad(loss, argnums=(0, 1, 2)))
+    value, grads = step(*args)
+    wanted = [value, *grads]
+
+    def work(pause):
+        for _ in range(200):
+            if pause:
+                time.sleep(pause)
+            value, grads = step(*args)
+            for found, expected in zip([value, *grads], wanted, strict=True):
+                assert np.array_equal(found, expected)
+
+    work(0.0)
+    work(0.0005)
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(work, pause) for pause in (0.0, 0.0, 0.0002, 0.0)]:
+            done.result()

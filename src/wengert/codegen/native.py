@@ -44,7 +44,7 @@ def _constant(value: int) -> Any:
 
 def _run_steps(module: ir.Module) -> None:
     """`void run_steps(i64* steps, i64 count, i64* slots)`: steps holds triples (kernel, address of
-    the list of argument blocks, number of blocks)."""
+    the list of argument blocks, number of blocks), the number marked where it is short."""
     kind = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64, I64.as_pointer()])
     function = ir.Function(module, kind, "run_steps")
     steps, count, slots = function.args

@@ -21,6 +21,7 @@ __all__ = [
     "POOL",
     "POOL_WORDS",
     "PRODUCT",
+    "SHORT",
     "SITE",
     "SOURCES",
     "numbered",
@@ -122,6 +123,8 @@ MOST_KEPT = 128 << 20
 
 #: Words of the pool of threads. A job is `kernel`, `slots`, `blocks`, `count`; `next` is the next
 #: chunk to take, `finished` the number of chunks done. The semaphore takes four words.
+#: `looking` is how many workers look for work at this moment, `unhelped` how many short jobs
+#: found fewer than they could use.
 POOL = {
     **numbered(
         "busy",
@@ -139,7 +142,11 @@ POOL = {
     "next": 16,
     "finished": 24,
     "work": 32,
+    "looking": 40,
+    "unhelped": 48,
 }
-POOL_WORDS = 40
+POOL_WORDS = 56
+#: Beside the number of chunks of a step: it is short.
+SHORT = 1 << 32
 #: A value of `next` at which there is nothing to take.
 CLOSED = 1 << 40

@@ -6,6 +6,9 @@ system does not run costs nothing: the caller does its share. Which thread runs 
 difference to its result. A worker that finds no work looks for some microseconds, since steps
 follow each other closely, and then sleeps in a semaphore: an idle pool burns nothing.
 
+To wake a worker takes longer than a short job. So that is shared with workers that look for work
+just then; if there are none, now and then one wakes them for those that may follow.
+
 One caller has the pool at a time; another one meanwhile runs all its chunks itself. Workers call
 nothing of Python. They are stopped when the process ends, and a forked child starts without any.
 """
@@ -15,12 +18,16 @@ from __future__ import annotations
 from typing import Any
 
 from wengert.codegen import ir
-from wengert.codegen.tables import CLOSED, POOL
+from wengert.codegen.tables import CLOSED, POOL, SHORT
 
 __all__ = ["build_threads"]
 
 #: How often a waiting thread tries before it sleeps.
 _SPINS = 2000
+#: How often a worker does, which looks for the next of many short jobs: some tens of microseconds.
+_LOOKS = 10_000
+#: One in so many short jobs that find no worker looking wakes them all.
+_WAKE_EVERY = 16
 
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
@@ -86,22 +93,32 @@ def _build_worker(module: ir.Module, take: Any) -> None:
     """`i64 pool_worker(pool)`: wait for work, take chunks, again and again."""
     function = ir.Function(module, ir.FunctionType(I64, [I64]), "pool_worker")
     (pool,) = function.args
-    names = ("entry", "wait", "spin", "again", "sleep", "woken", "work", "done")
-    entry, wait, spin, again, sleep, woken, work, done = map(function.append_basic_block, names)
+    names = ("entry", "wait", "spin", "again", "found", "tired", "sleep", "woken", "work", "done")
+    blocks = {name: function.append_basic_block(name) for name in names}
+    entry, wait, spin, again, sleep = (
+        blocks[n] for n in ("entry", "wait", "spin", "again", "sleep")
+    )
+    woken, work, done = (blocks[n] for n in ("woken", "work", "done"))
     b = ir.IRBuilder(entry)
     semaphore = b.add(pool, _c(8 * POOL["work"]))
+    looking = _word(b, pool, POOL["looking"])
     b.branch(wait)
     b.position_at_end(wait)
+    b.atomic_rmw("add", looking, _c(1), "seq_cst")
     b.branch(spin)
     b.position_at_end(spin)
     i = b.phi(I64)
     i.add_incoming(_c(0), wait)
     got = b.icmp_signed("==", _call(b, pool, POOL["try"], semaphore), ir.Constant(I32, 0))
-    b.cbranch(got, woken, again)
+    b.cbranch(got, blocks["found"], again)
     b.position_at_end(again)
     after = b.add(i, _c(1))
     i.add_incoming(after, again)
-    b.cbranch(b.icmp_signed("<", after, _c(_SPINS)), spin, sleep)
+    b.cbranch(b.icmp_signed("<", after, _c(_LOOKS)), spin, blocks["tired"])
+    for name, then in (("found", woken), ("tired", sleep)):
+        b.position_at_end(blocks[name])
+        b.atomic_rmw("sub", looking, _c(1), "seq_cst")
+        b.branch(then)
     b.position_at_end(sleep)  # a signal may end the sleep without work: then it sleeps again
     got = b.icmp_signed("==", _call(b, pool, POOL["wait"], semaphore), ir.Constant(I32, 0))
     b.cbranch(got, woken, sleep)
@@ -116,11 +133,13 @@ def _build_worker(module: ir.Module, take: Any) -> None:
 
 
 def _build_run_chunks(module: ir.Module, state: Any, take: Any) -> None:
-    """`void run_chunks(kernel, slots, list of argument blocks, count)`."""
+    """`void run_chunks(kernel, slots, list of argument blocks, count)`; the count may be marked as
+    that of a short job (`tables.SHORT`)."""
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 4), "run_chunks")
     function.linkage = "internal"
-    kernel, slots, blocks, count = function.args
+    kernel, slots, blocks, marked = function.args
     b = ir.IRBuilder(function.append_basic_block("entry"))
+    count = b.and_(marked, _c(SHORT - 1))
     ask, parallel, alone = (function.append_basic_block(n) for n in ("ask", "parallel", "alone"))
     pool = b.load(state)
     b.cbranch(b.icmp_unsigned("!=", pool, _c(0)), ask, alone)
@@ -153,6 +172,8 @@ def _build_run_chunks(module: ir.Module, state: Any, take: Any) -> None:
     b.store_atomic(_c(0), _word(b, pool, POOL["next"]), "seq_cst", 8)
     workers, others = b.load(_word(b, pool, POOL["workers"])), b.sub(count, _c(1))
     wanted = b.select(b.icmp_signed("<", workers, others), workers, others)
+    is_short = b.icmp_signed("!=", b.and_(marked, _c(SHORT)), _c(0))
+    wanted = b.select(is_short, _helpers(b, pool, wanted), wanted)
     each(wanted, lambda i: _call(b, pool, POOL["post"], b.add(pool, _c(8 * POOL["work"]))))
     b.call(take, [pool])
     _wait_until_finished(b, function, pool, count)
@@ -166,6 +187,17 @@ def _build_run_chunks(module: ir.Module, state: Any, take: Any) -> None:
         ),
     )
     b.ret_void()
+
+
+def _helpers(b: ir.IRBuilder, pool: Any, wanted: Any) -> Any:
+    """How many workers are to help with a short job, of those that it could use."""
+    looking = b.load_atomic(_word(b, pool, POOL["looking"]), "acquire", 8)
+    enough = b.icmp_signed(">=", looking, wanted)
+    unhelped = b.load(_word(b, pool, POOL["unhelped"]))
+    unhelped = b.add(unhelped, b.select(enough, _c(0), _c(1)))
+    b.store(unhelped, _word(b, pool, POOL["unhelped"]))
+    is_time = b.icmp_signed("==", b.and_(unhelped, _c(_WAKE_EVERY - 1)), _c(0))
+    return b.select(b.or_(enough, is_time), wanted, looking)
 
 
 def _wait_until_finished(b: ir.IRBuilder, function: Any, pool: Any, count: Any) -> None:

@@ -17,6 +17,7 @@ from wengert.codegen.engine import compile_kernels, runtime_address
 from wengert.codegen.kernel import Spec
 from wengert.codegen.pool import worker_count
 from wengert.codegen.supported import supports
+from wengert.codegen.tables import SHORT
 from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.plan.accumulation import Accumulation, accumulations
 from wengert.plan.blas import blas_threads
@@ -408,6 +409,7 @@ def link(plan: Plan) -> None:
         zip(moments(plan.steps), plan.steps, strict=True), key=lambda pair: pair[0]
     ):
         calls: list[tuple[int, list[int]]] = []
+        is_short = False
         for _, step in together:
             if isinstance(step, NumpyStep):
                 _end_segment(plan, run)
@@ -419,13 +421,15 @@ def link(plan: Plan) -> None:
                 address = kernel.address
             else:
                 address = runtime_address(step.runtime)
+            is_short = step.is_short
             calls.append((address, [kept(args) for args in step.blocks]))
         if len(calls) > 1:
             chunks = zip(
                 *[[(address, x) for x in blocks] for address, blocks in calls], strict=True
             )
             blocks = [kept([len(calls), *itertools.chain(*pairs)]) for pairs in chunks]
-            run.append((runtime_address("run_strip"), kept(blocks), len(blocks)))
+            marked = len(blocks) | (SHORT if is_short else 0)
+            run.append((runtime_address("run_strip"), kept(blocks), marked))
         elif calls:
             address, blocks = calls[0]
             run.append((address, kept(blocks), len(blocks)))

@@ -40,6 +40,7 @@ class NativeStep:
     control : what a step that runs other plans is given
     cut : how it can be cut otherwise; combining : steps that combine what its chunks have reduced
     strip : steps next to each other of the same number, not -1, run chunk by chunk (`strips`)
+    is_short : whether it, or its strip, takes less time than to wake a thread
     """
 
     blocks: list[list[int]]
@@ -55,6 +56,7 @@ class NativeStep:
     cut: Cut | None = None
     combining: list[NativeStep] = field(default_factory=list)
     strip: int = -1
+    is_short: bool = False
 
     def calls_blas(self) -> bool:
         """Whether it calls BLAS."""

@@ -21,6 +21,8 @@ __all__ = ["with_strips"]
 
 #: Nanoseconds of work that a chunk must have: meeting costs some hundreds.
 _LEAST_NS = 1_500
+#: A chunk with less work does not wait for threads that sleep.
+_SHORT_NS = 30_000
 #: Rows that a chunk must have.
 _LEAST_ROWS = 8
 #: How many bytes steps that are put off may read: what they read stays in memory.
@@ -37,6 +39,7 @@ class _Strip:
         self.put_off: list[NativeStep] = []
         self.rows = 0
         self.put_off_bytes = 0
+        self._ns = 0.0
         self._shared: set[int] = set()
         self._read: set[int] = set()
         self._written: set[int] = set()
@@ -61,6 +64,7 @@ class _Strip:
         if rows < 2 * _LEAST_ROWS:
             return False
         self.rows = rows
+        self._ns += cut.ns
         self.steps.append(step)
         self._read |= reads
         self._written |= writes
@@ -80,8 +84,7 @@ class _Strip:
 
     def chunks(self, threads: int) -> int:
         """Into how many chunks it is worth to cut the strip."""
-        work = sum(step.cut.ns for step in self.steps if step.cut is not None)
-        return min(threads, self.rows // _LEAST_ROWS, int(work) // _LEAST_NS)
+        return min(threads, self.rows // _LEAST_ROWS, int(self._ns) // _LEAST_NS)
 
     def cut(self, number: int, chunks: int) -> list[NativeStep]:
         """Cut the steps; returns those that combine what their chunks have reduced."""
@@ -91,7 +94,7 @@ class _Strip:
             assert step.cut is not None
             unit = step.cut.length // self.rows
             step.cut.apply(step, [unit * r for r in (*shares, self.rows)])
-            step.strip = number
+            step.strip, step.is_short = number, self._ns < chunks * _SHORT_NS
             after += step.combining
         return after
 
