@@ -43,6 +43,7 @@ __all__ = [
     "NoValueError",
     "ShapeError",
     "WengertError",
+    "located",
     "user_frame",
     "user_location",
 ]
@@ -126,6 +127,16 @@ class FormulaError(WengertError, ValueError):
 
 class DataError(WengertError, ValueError):
     """A data file cannot be used."""
+
+
+def located(error: Exception, operator: str, line: str) -> Exception:
+    """An error of running an operator, told of the line that recorded it, if that is known."""
+    if not line:
+        return error
+    if isinstance(error, WengertError):
+        return type(error)(error.message, hint=error.hint, location=line)
+    error.add_note(f"raised by {operator}, recorded at {line}")
+    return error
 
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep

@@ -359,3 +359,127 @@ def test_an_error_of_the_users_own_passes_unchanged():
     ):
         with pytest.raises(OwnError, match="mine"):
             derived(np.ones(2))
+
+
+# ---------------------------------------------------------------- while the recorded graph runs
+
+TABLE = np.arange(20.0).reshape(5, 4)
+
+
+def read(table, number):
+    index = np.sum(table * 0.0).astype(np.int64) + number
+    return np.sum(np.take(table, index, axis=0))  # the line that reads
+
+
+def divide(table, number):
+    matrix = np.outer(table[0], table[0]) * 0.0 + np.eye(4) * number
+    return np.sum(np.linalg.solve(matrix, table[1]))  # the line that solves
+
+
+def factor(table, number):
+    return np.sum(np.linalg.cholesky(np.eye(4) * (np.sum(table) * 0.0 + number)))
+
+
+@wg.compile
+def cell(table, index):
+    row = table[index]  # the line of the cell
+    return np.sum(row * row)
+
+
+def call(table, number):
+    return cell(table, np.array(int(number)))
+
+
+WHILE_RUNNING = {
+    "index": (read, (1, 2, 40, 3), errors.BoundsError, "the line that reads"),
+    "matrix": (divide, (1.0, 2.0, 0.0, 3.0), np.linalg.LinAlgError, "the line that solves"),
+    "factor": (factor, (1.0, 2.0, -1.0, 3.0), np.linalg.LinAlgError, "cholesky(np.eye(4)"),
+    "cell": (call, (1, 2, -6, 3), errors.BoundsError, "the line of the cell"),
+}
+
+DERIVATIVES = {
+    "value_and_grad": lambda f: wg.value_and_grad(f)(TABLE),
+    "jvp": lambda f: wg.jvp(f, (TABLE,), (TABLE,)),
+    "vjp": lambda f: wg.vjp(f, TABLE),
+    "linearize": lambda f: wg.linearize(f, TABLE),
+    "jacobian": lambda f: wg.jacobian(f)(TABLE),
+}
+
+
+def line_with(text):
+    """The line of this file that holds a text first."""
+    with open(__file__, encoding="utf-8") as file:
+        return next(f"{HERE}:{n}" for n, line in enumerate(file, 1) if text in line)
+
+
+def told(error):
+    """All that a user reads of an error."""
+    return "\n".join([str(error), *getattr(error, "__notes__", [])])
+
+
+@pytest.mark.parametrize("replaying", ["never", "always"])
+@pytest.mark.parametrize("batching", ["never", "always"])
+@pytest.mark.parametrize("kind", WHILE_RUNNING)
+def test_an_error_inside_one_example_names_its_line(kind, batching, replaying):
+    one, numbers, error, text = WHILE_RUNNING[kind]
+    with (
+        wg.autobatching(batching),
+        wg.replaying(replaying),
+        pytest.raises(error) as caught,
+    ):
+        wg.value_and_grad(lambda t: sum(one(t, k) for k in numbers * 4))(TABLE)
+    assert line_with(text) in told(caught.value)
+    with wg.autobatching(batching), wg.replaying(replaying):
+        wg.value_and_grad(lambda t: sum(one(t, k) for k in numbers[:2] * 4))(TABLE)
+
+
+@pytest.mark.parametrize("derivative", DERIVATIVES)
+@pytest.mark.parametrize("kind", ["index", "matrix", "factor"])
+def test_an_error_of_any_derivative_names_the_line(kind, derivative):
+    one, numbers, error, text = WHILE_RUNNING[kind]
+    with pytest.raises(error) as caught:
+        DERIVATIVES[derivative](lambda t: one(t, numbers[2]))
+    assert line_with(text) in told(caught.value)
+
+
+def test_an_error_of_a_value_that_was_asked_for_names_the_line_that_recorded_it():
+    def loss(x):
+        inverse = np.linalg.inv(np.eye(2) * np.sum(x))  # the line that inverts
+        if inverse[0, 0] > 0:
+            return np.sum(inverse)
+        return np.sum(x)
+
+    with pytest.raises(np.linalg.LinAlgError) as caught:
+        wg.grad(loss)(np.zeros(3))
+    assert line_with("the line that inverts") in told(caught.value)
+
+
+def test_an_error_calls_the_function_once_and_leaves_arguments_alone():
+    calls = []
+    x = TABLE.copy()
+
+    def loss(table):
+        calls.append(1)
+        return sum(read(table, k) for k in (1, 40))
+
+    with wg.autobatching("always"), pytest.raises(errors.BoundsError):
+        wg.grad(loss)(x)
+    assert calls == [1]
+    np.testing.assert_array_equal(x, TABLE)
+
+
+def test_an_error_in_the_rule_of_a_custom_function_is_raised_in_its_line():
+    @wg.custom_vjp
+    def square(x):
+        return x * x
+
+    def backward(x, ct):
+        if x > 10.0:
+            raise ValueError("too large")  # the line of the rule
+        return (2.0 * x * ct,)
+
+    square.defvjp(lambda x: (x * x, x), backward)
+    with wg.autobatching("always"), pytest.raises(ValueError, match="too large") as caught:
+        wg.grad(lambda x: sum(square(x * k) for k in (1.0, 20.0, 2.0)))(1.0)
+    last = caught.traceback[-1]
+    assert f"{HERE}:{last.lineno + 1}" == line_with("the line of the rule")

@@ -15,6 +15,7 @@ import numpy as np
 
 from wengert.batching.sized import PROBES
 from wengert.codegen.engine import compile_kernels, runtime_address
+from wengert.errors import BoundsError
 from wengert.graph import Graph
 from wengert.plan.executable import run_steps
 from wengert.plan.plan import Plan, make_plan
@@ -104,6 +105,9 @@ class _Instance:
             self._slots[slot] = base + offset
         for slot, value in plan.constants.items():
             self._slots[slot] = value.ctypes.data
+        self._status = np.zeros(1, np.int64)
+        if plan.status >= 0:
+            self._slots[plan.status] = self._status.ctypes.data
         self._call = (self._table.ctypes.data, len(steps), self._slots.ctypes.data)
 
     def run(self, n: int, base: Any, slope: Any, bound: Any, addresses: Sequence[int]) -> None:
@@ -112,6 +116,9 @@ class _Instance:
         numbers += base
         self._slots[bound] = addresses
         run_steps()(*self._call)
+        if self._status[0]:
+            self._status[0] = 0
+            raise BoundsError("an index is out of bounds")
 
 
 def _arguments(plan: Plan) -> list[int]:
@@ -133,7 +140,7 @@ def _alike(plans: Sequence[Plan]) -> bool:
     for plan in plans:
         if len(plan.steps) != len(first.steps) or len(plan.slot_bytes) != len(first.slot_bytes):
             return False
-        if (plan.inputs, plan.outputs) != (first.inputs, first.outputs):
+        if (plan.inputs, plan.outputs, plan.status) != (first.inputs, first.outputs, first.status):
             return False
         if plan.constants.keys() != first.constants.keys():
             return False

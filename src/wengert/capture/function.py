@@ -129,6 +129,7 @@ def capture(
         why_no_values=f"{purpose} runs the function without values" if types_only else "",
     )
     recorder.purpose = purpose
+    recorder.origins = {}
     if prepare is not None:
         recorder.prepare = prepare
     recorder.keeps_calls = calls and recorder.parent is None

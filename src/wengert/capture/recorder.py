@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from wengert.errors import NoValueError
+from wengert.errors import NoValueError, located
 from wengert.graph import CONSTANT, INPUT, Graph, Tape, Traced, Type
 from wengert.ops import TABLE
 from wengert.run import evaluate_entry
@@ -98,7 +98,10 @@ class Recorder(Tape):
                 elif op is CONSTANT:
                     values[k] = self.constants[k]
                 else:
-                    values[k] = evaluate_entry(op, [values[o] for o in operands], params)
+                    try:
+                        values[k] = evaluate_entry(op, [values[o] for o in operands], params)
+                    except Exception as error:  # noqa: BLE001  raised again
+                        raise located(error, op.name, (self.origins or {}).get(k, "")) from None
                     if room is not None:
                         room.keep_to_budget(k)
         return values[index]

@@ -78,6 +78,8 @@ class Tape(_Fields):
     constants : value number -> number or (a private copy of an) array
     captured : value number -> handle of an outer tape that this input stands for
     lines : value number -> the user's `file.py:31`, or None where lines are not recorded
+    origins : the same, of operators that can fail on operands of the right types; None on tapes
+        that no user's function runs on
     fast : whether the short path of recording may be taken
     expected : entries of a tape that this one may turn out to repeat: equal entries are shared, so
         that comparing both compares addresses
@@ -101,6 +103,7 @@ class Tape(_Fields):
         self.kept = []
         self.captured: dict[int, Traced] = {}
         self.lines: dict[int, str] | None = {} if lines else None
+        self.origins: dict[int, str] | None = None
         self.names: dict[int, str] = {}
         self.parent = parent
         self.level: int = 0 if parent is None else parent.level + 1
@@ -204,6 +207,8 @@ class Tape(_Fields):
                 operands = tuple([a._index for a in args])  # may record a view anew
                 index = len(self.entries)
                 self.entries.append((op, operands, params, result))
+                if op.can_fail and self.origins is not None:
+                    self.origins[index] = user_location()
                 return self.handle(self, index, result)
         self.check_open()
         args = [a if isinstance(a, (Traced, *_SCALARS)) else _as_array(op, a) for a in args]
@@ -250,6 +255,8 @@ class Tape(_Fields):
         entries.append((op, operands, params, type_))
         if self.lines is not None:
             self.lines[index] = user_location()
+        if op.can_fail and self.origins is not None:
+            self.origins[index] = user_location()
         return self.handle(self, index, type_)
 
     # ---------------------------------------------------------------- results

@@ -47,6 +47,7 @@ def _type(op: Any, index: Type, length: int) -> Type:
     batch=lambda args, batched, size, length: positions(args[0], length=length),
     symbol="positions",
     latex=r"{0}",
+    can_fail=True,
     samples=lambda rng, dtype: [
         ((np.array([0, 2, -3]),), {"length": 3}),
         ((np.array([[0], [200]], np.uint8),), {"length": 201}),

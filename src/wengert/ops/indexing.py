@@ -161,6 +161,7 @@ def _gather_samples(rng: Any, dtype: Any) -> Any:
     ),
     batch=_gather_batch,
     samples=_gather_samples,
+    can_fail=True,
 )
 def gather(x: Any, *indices: Any, axes: tuple[int, ...]) -> Any:
     """Elements at integer indices along `axes`; the shape of the indices comes first."""
@@ -303,6 +304,7 @@ def _declare_scatter(function: Any) -> Linear:
         type=_scatter_type,
         batch=_scatter_batch,
         samples=_scatter_samples,
+        can_fail=True,
     )
 
 
@@ -366,6 +368,7 @@ def _declare_scatter_add(function: Any) -> Linear:
         type=_scatter_add_type,
         batch=_scatter_add_batch,
         samples=_scatter_add_samples,
+        can_fail=True,
     )
 
 
@@ -466,6 +469,7 @@ def _declare_assign(function: Any) -> Linear:
         type=_assign_type,
         batch=_assign_batch,
         samples=_assign_samples,
+        can_fail=True,
     )
 
 

@@ -160,6 +160,7 @@ def _solve_samples(rng: Any, dtype: Any) -> Any:
     latex=r"{0}^{{-1}} {1}",
     samples=_solve_samples,
     source="Giles 2008, section 2.3.1",
+    can_fail=True,
 )
 def solve(a: Any, b: Any) -> Any:
     """The solution x of a x = b, for stacks of square matrices and of right-hand sides."""
@@ -204,6 +205,7 @@ def _matrix_samples(rng: Any, dtype: Any) -> Any:
     symbol="cofactors",
     latex=r"\operatorname{{cof}} {0}",
     samples=_matrix_samples,
+    can_fail=True,
 )
 def cofactors(a: Any) -> Any:
     """The cofactors, det(a) times the transposed inverse, defined for singular matrices too."""
@@ -285,6 +287,7 @@ def _definite_samples(rng: Any, dtype: Any) -> Any:
     latex=r"\operatorname{{chol}} {0}",
     samples=_definite_samples,
     source="Murray 2016",
+    can_fail=True,
 )
 def cholesky(a: Any) -> Any:
     """The lower triangular L with L L' = a, read from the lower triangle of a."""
@@ -318,6 +321,7 @@ def _eigh_jvp(y: Any, xs: Any, tangents: Any, lower: bool) -> Any:
     latex=r"\operatorname{{eigh}} {0}",
     samples=lambda rng, dtype: [],
     source="Giles 2008, section 3.1",
+    can_fail=True,
 )
 def eigh(a: Any, *, lower: bool) -> Any:
     """Eigenvalues and eigenvectors of symmetric matrices, of which one triangle is read."""
@@ -360,6 +364,7 @@ def _svd_jvp(y: Any, xs: Any, tangents: Any) -> Any:
     latex=r"\operatorname{{svd}} {0}",
     samples=lambda rng, dtype: [],
     source="Townsend 2016",
+    can_fail=True,
 )
 def svd(a: Any) -> Any:
     """Reduced singular value decomposition: u, s and v' with a = u s v'."""
@@ -393,6 +398,7 @@ def _qr_jvp(y: Any, xs: Any, tangents: Any) -> Any:
     latex=r"\operatorname{{qr}} {0}",
     samples=lambda rng, dtype: [],
     source="S. Walter, L. Lehmann, Algorithmic differentiation of linear algebra (2010)",
+    can_fail=True,
 )
 def qr(a: Any) -> Any:
     """Reduced QR decomposition of matrices with at least as many rows as columns."""
@@ -432,6 +438,7 @@ def _pinv_samples(rng: Any, dtype: Any) -> Any:
     latex=r"{0}^{{+}}",
     samples=_pinv_samples,
     source="Golub and Pereyra 1973",
+    can_fail=True,
 )
 def pinv(a: Any, *, rcond: float) -> Any:
     """Pseudoinverse; its derivative is that at constant rank."""

@@ -70,6 +70,8 @@ class Op:
     samples : (rng, dtype) -> list of (operands, params): inputs for the generated tests, inside
         the domain and away from points without a derivative
     edges : operand tuples at special values, for the tests of values
+    can_fail : whether there are operands of the right types for which it has no value: an index
+        outside its axis, a singular matrix. Tapes note the user's line for such an operator
     source : where the formula or algorithm comes from
     """
 
@@ -92,6 +94,7 @@ class Op:
         source: str = "",
         samples: Callable[..., Any] | None = None,
         edges: Sequence[tuple[float, ...]] = (),
+        can_fail: bool = False,
     ) -> None:
         self.name = function.__name__
         self.doc = inspect.getdoc(function) or ""
@@ -106,6 +109,7 @@ class Op:
         self.source = source
         self.samples = samples
         self.edges = tuple(edges)
+        self.can_fail = can_fail
         self.__doc__ = self.doc
         self._inferred: dict[Any, Any] = {}
         #: What `Tape.apply` knows: (operand types, parameters) -> type, where nothing is converted.

@@ -121,6 +121,7 @@ def _declare_jvp_call(f: Any) -> General:
         f,
         jvp=_jvp_rule,
         value=_call_value,
+        can_fail=True,
         type=_call_type,
         batch=_call_batch("custom_jvp_call"),
         symbol="call",
@@ -184,6 +185,7 @@ def _declare_vjp_call(f: Any) -> _CustomVjpCall:
     return _CustomVjpCall(
         f,
         value=_call_value,
+        can_fail=True,
         type=_call_type,
         batch=_call_batch("custom_vjp_call"),
         symbol="call",

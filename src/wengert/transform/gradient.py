@@ -27,6 +27,7 @@ from wengert.transform.graphs import (
     vjp_graph,
 )
 from wengert.transform.inline import apply_graph
+from wengert.transform.locating import locating
 from wengert.transform.memory.loops import cut_loops
 from wengert.transform.memory.splits import split_within
 
@@ -103,9 +104,10 @@ def value_and_grad(
             calls=bool(gradient_runners),
         )
         _check_scalar(captured, f)
-        results = _by_runner(captured)
-        if results is None:
-            results = _one_by_one(captured)
+        with locating(captured):
+            results = _by_runner(captured)
+            if results is None:
+                results = _one_by_one(captured)
         outputs = len(captured.graph.outputs)
         value = unflatten(captured.out_structure, results[: captured.out_count])
         if captured.aux is not None:
@@ -258,7 +260,8 @@ def jvp(
             has_aux=has_aux,
             floats_only=True,
         )
-        results = _pushed(captured, leaves)
+        with locating(captured):
+            results = _pushed(captured, leaves)
     outputs = len(captured.graph.outputs)
     value = unflatten(captured.out_structure, results[: captured.out_count])
     tangent = unflatten(captured.out_structure, _with_zeros(captured, results[outputs:]))
@@ -325,7 +328,8 @@ def linearize(
         if current_budget() is not None:
             whole = joined_loops(forward_graph(captured.graph, wrt).graph).graph
             parts = split_within(parts, captured.graph, whole)
-        value, residuals, _ = _early(parts, captured, captured.known)
+        with locating(captured):
+            value, residuals, _ = _early(parts, captured, captured.known)
     given, structure = flatten(primals)
     types = unflatten(structure, [_zero(as_leaf(x, "linearize: a primal")) for x in given])
 
@@ -397,7 +401,8 @@ def vjp(
         parts = pullback_graph(graph, wrt, seeded)
         if current_budget() is not None:
             parts = split_within(parts, graph, vjp_graph(graph, wrt, seeded))
-        value, residuals, aux = _early(parts, captured, known)
+        with locating(captured):
+            value, residuals, aux = _early(parts, captured, known)
 
     def pullback(cotangents: Any) -> tuple[Any, ...]:
         """The cotangents of the primals, from a cotangent shaped like the value."""

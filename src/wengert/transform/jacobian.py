@@ -37,6 +37,7 @@ from wengert.transform.graphs import (
     vjp_graph,
 )
 from wengert.transform.inline import apply_graph
+from wengert.transform.locating import locating
 from wengert.transform.memory.loops import cut_loops
 from wengert.transform.vmap import move_axis
 
@@ -107,7 +108,8 @@ def jacobian(
         results = captured.graph.output_types[: captured.out_count]
         if not all(t.is_float for t in results):
             raise DTypeError(f"jacobian: the results must be float, not {results}")
-        blocks, aux = _accumulated(captured, mode, order)
+        with locating(captured):
+            blocks, aux = _accumulated(captured, mode, order)
         count = sum(captured.counts)
         trees = [
             split([blocks[j][i] for j in range(count)], captured) for i in range(captured.out_count)

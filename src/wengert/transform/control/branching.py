@@ -152,6 +152,7 @@ class _Cond(_Choice):
 def _declare(function: Any) -> _Cond:
     return _Cond(
         function,
+        can_fail=True,
         symbol="cond",
         latex=r"\operatorname{{cond}}({0}, \dots)",
         samples=lambda rng, dtype: [],
@@ -241,6 +242,7 @@ def _both_axes(x: Any, is_batched: bool, row: bool, size: int, inner: int) -> An
 def _declare_each(function: Any) -> _CondEach:
     return _CondEach(
         function,
+        can_fail=True,
         symbol="cond",
         latex=r"\operatorname{{cond}}({0}, \dots)",
         samples=lambda rng, dtype: [],

@@ -390,6 +390,7 @@ def _beside(body: Graph, dots: Graph, carries: Sequence[int]) -> Graph:
 def _declare(function: Any) -> _While:
     return _While(
         function,
+        can_fail=True,
         symbol="while",
         latex=r"\operatorname{{while}}({0}, \dots)",
         samples=lambda rng, dtype: [],

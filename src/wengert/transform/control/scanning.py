@@ -337,6 +337,7 @@ def _reverse_body(
 def _declare(function: Any) -> _Scan:
     return _Scan(
         function,
+        can_fail=True,
         symbol="scan",
         latex=r"\operatorname{{scan}}({0}, \dots)",
         samples=lambda rng, dtype: [],

@@ -99,6 +99,7 @@ def placed(count: int, positions: Sequence[int], values: Sequence[Any]) -> list[
 def _declare(function: Any) -> _CheckpointCall:
     return _CheckpointCall(
         function,
+        can_fail=True,
         symbol="checkpoint",
         latex=r"\operatorname{{checkpoint}}({0}, \dots)",
         samples=lambda rng, dtype: [],

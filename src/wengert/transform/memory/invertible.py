@@ -131,6 +131,7 @@ class _Step:
 def _declare(function: Any) -> _InvertibleCall:
     return _InvertibleCall(
         function,
+        can_fail=True,
         symbol="invertible",
         latex=r"\operatorname{{invertible}}({0}, \dots)",
         samples=lambda rng, dtype: [],
