@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.batching.adding import add_rows
 from wengert.batching.body import Body, body_of
 from wengert.batching.places import Column, Places, Rows, Span
 from wengert.batching.program import Program
@@ -371,8 +372,5 @@ def _scatter(column: Column, start: int, end: int, target: Any, found: Any) -> N
         target[rows[0] : rows[0] + end - start] += found
     elif column.is_single(start):
         target[rows] = found
-    else:  # a value used several times, maybe within the batch
-        order = np.argsort(rows, kind="stable")
-        sorted_rows = rows[order]
-        starts = np.flatnonzero(np.diff(sorted_rows, prepend=-1))
-        target[sorted_rows[starts]] += np.add.reduceat(found[order], starts, axis=0)
+    else:
+        add_rows(target, rows, found)

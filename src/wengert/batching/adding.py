@@ -1,0 +1,46 @@
+"""Adding rows to the rows that numbers name: what scattering cotangents comes down to."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from typing import Any
+
+import numpy as np
+
+from wengert.codegen.engine import compile_kernels, is_started
+from wengert.codegen.kernel import WalkSpec
+
+__all__ = ["add_rows"]
+
+_NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def add_rows(target: Any, rows: Any, found: Any) -> None:
+    """`target[rows[k]] += found[k]` for all k in order; a row may be named several times.
+
+    Contiguous arrays; `rows` are of 64 bits, and none is negative.
+    """
+    if target.dtype in _NATIVE and is_started():
+        size = found[0].size if len(found) else 0
+        words = np.array(
+            # slots of target, source and rows; where target and source begin; sizes; strides of
+            # target, source and rows; how many rows the target has, and how far apart
+            [0, 1, 2, 0, 0, len(rows), size, 0, 1, size, 1, 1, 0, len(target), size],
+            np.int64,
+        )
+        slots = np.array([target.ctypes.data, found.ctypes.data, rows.ctypes.data], np.int64)
+        _kernel(target.dtype)(slots.ctypes.data, words.ctypes.data)
+        return
+    order = np.argsort(rows, kind="stable")
+    sorted_rows = rows[order]
+    starts = np.flatnonzero(np.diff(sorted_rows, prepend=-1))
+    target[sorted_rows[starts]] += np.add.reduceat(found[order], starts, axis=0)
+
+
+@functools.cache
+def _kernel(dtype: Any) -> Any:
+    index = (np.dtype(np.int64),)
+    spec = WalkSpec("add", dtype, 2, indices=index, into_target=True, unit=True)
+    (compiled,) = compile_kernels([spec])
+    return ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(compiled.address)
