@@ -189,6 +189,20 @@ def test_parts(key, native):
         same(a, b)
 
 
+def test_a_part_read_often_stays_native(native, monkeypatch):
+    seen = []
+    plain = Variable.__getitem__.function
+    tape, (x,) = variables([np.ones((50, 2))])
+    for _ in range(3):
+        parts = [x[k] for k in range(50)]
+    monkeypatch.setattr(Variable.__getitem__, "function", lambda *a: seen.append(a) or plain(*a))
+    for _ in range(100):
+        parts = [x[k] for k in range(50)]
+    assert not seen
+    assert x.__getitem__(1)._type is Variable.__getitem__(x, 1)._type is parts[0]._type
+    assert len(seen) == 2
+
+
 def test_parts_of_arrays_that_are_assigned_to(rng):
     def f(x):
         y = x * 1.0

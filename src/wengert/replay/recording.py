@@ -12,6 +12,7 @@ import ctypes
 import sys
 import threading
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,20 @@ def _layout_is_known() -> bool:
     )
 
 
+class _Method:
+    """A method that is no Python function: the interpreter calls functions that it finds under
+    `__getitem__` itself, past the slot, once a line has run a few times."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else MethodType(self.function, instance)
+
+    def __call__(self, *args: Any) -> Any:
+        return self.function(*args)
+
+
 class _Native:
     """The table and the set-up, which live as long as the process, and what they refer to."""
 
@@ -143,6 +158,8 @@ class _Native:
                 words[place] = python_function(name)
         self.words = words
         STATE["wengert_recording"].value = words.ctypes.data
+        # Setting it puts Python's own functions into the slots, so it comes first.
+        type.__setattr__(Variable, "__getitem__", _Method(Variable.__getitem__))
         found = dict(zip(SLOTS, words_addresses(list(SLOTS.values())), strict=True))
         for kind in _HANDLES:
             numbers = _word(id(kind) + 8 * _AS_NUMBER)
