@@ -202,8 +202,9 @@ class Tape(_Fields):
         """
         key = _own_types(self, args) if self.fast else None
         if key is not None:
-            result = op.direct.get((key, params))
-            if result is not None:  # seen before, and no operand was converted
+            known = op.direct.get((key, params))
+            if known is not None:  # seen before, and no operand was converted
+                params, result = known
                 operands = tuple([a._index for a in args])  # may record a view anew
                 index = len(self.entries)
                 self.entries.append((op, operands, params, result))
@@ -221,7 +222,7 @@ class Tape(_Fields):
         if key is not None and unconverted and self.entries[made._index][3] is made._type:
             if len(op.direct) >= _MOST_DIRECT:
                 op.direct.clear()
-            op.direct[key, params] = made._type
+            op.direct[key, params] = (params, made._type)
         return made
 
     def check_open(self) -> None:
