@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import importlib.util
 import os
 import threading
 import time
@@ -43,6 +44,8 @@ _lock = threading.RLock()
 #: Held while the runtime is loaded, which needs no kernels.
 _runtime_lock = threading.RLock()
 _is_prepared = False
+#: What the file of the runtime is called by.
+_RUNTIME = "runtime"
 if hasattr(os, "register_at_fork"):
     # A child could never take a lock that another thread holds.
     os.register_at_fork(
@@ -204,7 +207,20 @@ def prepare() -> None:
 def _prepare() -> None:
     # Whoever needs the runtime tries again, and gets the error.
     with contextlib.suppress(Exception):
+        if cache.read(cache.file_name(_RUNTIME)) is None:
+            _load_llvm()
         runtime_address("entry")
+
+
+def _load_llvm() -> None:
+    """Load LLVM's library, as importing `llvmlite` does, but without holding Python's lock."""
+    spec = importlib.util.find_spec("llvmlite")
+    for folder in (spec.submodule_search_locations if spec is not None else None) or ():
+        path = os.path.join(folder, "binding", "libllvmlite.so")
+        if os.path.exists(path):
+            load = ctypes.CDLL(None).dlopen
+            load.restype, load.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+            load(path.encode(), os.RTLD_NOW | os.RTLD_LOCAL)
 
 
 def is_started() -> bool:
@@ -232,7 +248,7 @@ def words_addresses(functions: Sequence[Any]) -> list[int]:
 
 
 def _load_runtime() -> None:
-    file = cache.file_name("runtime")
+    file = cache.file_name(_RUNTIME)
     kept = cache.read(file)
     if kept is None:
         from wengert.codegen.compiler import runtime_code
