@@ -146,12 +146,15 @@ class Builder(Recorder):
     origin : value number -> number of the same value in the graph that the user gave
     log : what was done
     line : the user's line of the entry that is being rebuilt
+    settled : value numbers of the entries that no pattern of the rules matches
     """
 
     def __init__(self, index: RuleIndex, *, stage: str, log: list[Record]) -> None:
         super().__init__()
         self.fast = False
         self.index = index
+        self.settled: set[int] = set()
+        self._is_quiet = False
         self.stage = stage
         self.log = log
         self.line = ""
@@ -217,24 +220,59 @@ class Builder(Recorder):
         entries = self.entries
         type_ = op.infer(tuple([entries[k][3] for k in operands]), params)
         found = None
+        is_quiet = False
         if key not in self._pending and len(self._pending) < _DEEPEST:
             self._pending.add(key)
-            found = self._simplified(op, operands, params, type_)
+            found = self._simplified(op, operands, params, type_, self.index)
+            is_quiet = found is None and self._is_quiet
             self._pending.discard(key)
         if found is None:
             found = self._numbers.get(key)  # a right side may have recorded it
         if found is None:
-            found = len(entries)
-            entries.append((op, operands, params, type_))
-            if self.line:
-                self._lines[found] = self.line
+            found = self._append(op, operands, params, type_)
+            if is_quiet:
+                self.settled.add(found)
         self._numbers[key] = found
         return found
 
+    def keep(
+        self,
+        op: Any,
+        operands: tuple[int, ...],
+        params: Any,
+        type_: Any,
+        more: RuleIndex | None,
+    ) -> int:
+        """As `emit`, for an entry of which it is known that no pattern of the rules matches; those
+        of `more` may."""
+        key = (op, operands, params)
+        found = self._numbers.get(key)
+        if found is None and len(operands) == 2 and "commutative" in getattr(op, "traits", ()):
+            found = self._numbers.get((op, operands[::-1], params))
+        if found is None and more is not None:
+            self._pending.add(key)
+            found = self._simplified(op, operands, params, type_, more)
+            self._pending.discard(key)
+            if found is None:
+                found = self._numbers.get(key)
+        if found is None:
+            found = self._append(op, operands, params, type_)
+            self.settled.add(found)
+        self._numbers[key] = found
+        return found
+
+    def _append(self, op: Any, operands: tuple[int, ...], params: Any, type_: Any) -> int:
+        found = len(self.entries)
+        self.entries.append((op, operands, params, type_))
+        if self.line:
+            self._lines[found] = self.line
+        return found
+
     def _simplified(
-        self, op: Any, operands: tuple[int, ...], params: Any, type_: Any
+        self, op: Any, operands: tuple[int, ...], params: Any, type_: Any, index: RuleIndex
     ) -> int | None:
         entries = self.entries
+        self._is_quiet = False
         heads = tuple([entries[k][0] for k in operands])
         if heads and heads.count(CONSTANT) == len(heads):
             value = fold(op, [self.constants[k] for k in operands], params, type_)
@@ -249,12 +287,14 @@ class Builder(Recorder):
                     found,
                 )
                 return found
-        for rule, pattern in self.index.candidates(op, heads):
+        is_quiet = True
+        for rule, pattern in index.candidates(op, heads):
             if isinstance(type_, Type) and type_.dtype.kind not in rule.kinds:
                 continue
             env: dict[str, Any] = {"": []}
             if not match_operands(pattern, operands, params, self, env):
                 continue
+            is_quiet = False
             match = Match(self, op, operands, params, type_, env)
             if rule.once and not match.used_once():
                 continue
@@ -265,6 +305,7 @@ class Builder(Recorder):
             if made is not None:
                 self._note_rule(rule, match, made, noted)
                 return made
+        self._is_quiet = is_quiet
         return None
 
     def _note_rule(self, rule: Rule, match: Match, made: int, noted: int) -> None:
@@ -324,10 +365,13 @@ class Builder(Recorder):
 
     # ------------------------------------------------------------ the result
 
-    def finished(self, outputs: Sequence[int], inputs: Sequence[int]) -> tuple[Graph, list[int]]:
+    def finished(
+        self, outputs: Sequence[int], inputs: Sequence[int]
+    ) -> tuple[Graph, list[int], set[int]]:
         """The graph of the entries that outputs need and of all inputs.
 
-        Also for each of its entries the number in the graph that the user gave, or -1.
+        Also for each of its entries the number in the graph that the user gave, or -1; and which
+        are settled.
         """
         entries = self.entries
         live = [False] * len(entries)
@@ -356,7 +400,7 @@ class Builder(Recorder):
         graph = Graph(
             kept, [number[k] for k in inputs], [number[k] for k in outputs], constants, lines, names
         )
-        return graph, origin
+        return graph, origin, {number[k] for k in self.settled if live[k]}
 
 
 def _uniform(value: Any) -> Any:

@@ -79,7 +79,8 @@ def order_chains(
             instead[i] = _emitter(chain, found[0], found[1])
     if not instead:
         return graph, origin
-    return rewrite(graph, origin, _NO_RULES, log, stage, instead)
+    graph, origin, _ = rewrite(graph, origin, _NO_RULES, log, stage, instead)
+    return graph, origin
 
 
 def _is_inner(graph: Graph, uses: list[list[int]], i: int, inner: set[int]) -> bool:

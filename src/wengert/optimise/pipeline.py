@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import NamedTuple
 
 from wengert.graph import Graph
@@ -29,12 +29,14 @@ class State(NamedTuple):
     origin : per entry its number in the graph that the user gave, or -1
     log : what was done
     reassociate : whether rules that change rounding are allowed
+    settled : entries that no pattern of the simplifying rules matches
     """
 
     graph: Graph
     origin: list[int]
     log: list[Record]
     reassociate: bool
+    settled: Set[int] = frozenset()
 
 
 class Pass(NamedTuple):
@@ -79,26 +81,38 @@ def _bodies(state: State, stage: str) -> State:
 _ALL_INDEX = RuleIndex(RULES)
 _EXACT_INDEX = RuleIndex(EXACT)
 _LAST_INDEX = RuleIndex((*RULES, *LAST))
+_ONLY_LAST_INDEX = RuleIndex(LAST)
 _STABLE_INDEX = RuleIndex(BEFORE_DERIVATIVES)
 
 
 def _simplify(state: State, stage: str) -> State:
     index = _ALL_INDEX if state.reassociate else _EXACT_INDEX
-    graph, origin = rewrite(state.graph, state.origin, index, state.log, stage)
-    return state._replace(graph=graph, origin=origin)
+    graph, origin, settled = rewrite(
+        state.graph, state.origin, index, state.log, stage, settled=state.settled
+    )
+    return state._replace(graph=graph, origin=origin, settled=settled)
 
 
 def _order_products(state: State, stage: str) -> State:
     if not state.reassociate:
         return state
     graph, origin = order_chains(state.graph, state.origin, state.log, stage)
-    return state._replace(graph=graph, origin=origin)
+    settled = state.settled if graph is state.graph else frozenset()
+    return state._replace(graph=graph, origin=origin, settled=settled)
 
 
 def _positions(state: State, stage: str) -> State:
     if not state.reassociate:
         return state
-    graph, origin = rewrite(state.graph, state.origin, _LAST_INDEX, state.log, stage)
+    graph, origin, _ = rewrite(
+        state.graph,
+        state.origin,
+        _LAST_INDEX,
+        state.log,
+        stage,
+        settled=state.settled,
+        more=_ONLY_LAST_INDEX,
+    )
     return state._replace(graph=graph, origin=origin)
 
 
@@ -153,7 +167,7 @@ def stabilise(graph: Graph) -> Optimised:
     `stop_gradient` stay.
     """
     log: list[Record] = []
-    made, _ = rewrite(graph, list(range(len(graph))), _STABLE_INDEX, log, "stabilise")
+    made, _, _ = rewrite(graph, list(range(len(graph))), _STABLE_INDEX, log, "stabilise")
     return Optimised(made, log, graph)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 
 from wengert.graph import CONSTANT, INPUT, Graph
 from wengert.optimise.builder import Builder, RuleIndex
@@ -23,11 +23,21 @@ def rewrite(
     log: list[Record],
     stage: str,
     instead: Mapping[int, Emit] | None = None,
-) -> tuple[Graph, list[int]]:
+    settled: Set[int] = frozenset(),
+    more: RuleIndex | None = None,
+) -> tuple[Graph, list[int], Set[int]]:
     """The graph rebuilt with the rules of `index`, without duplicates and dead entries.
 
-    `origin` holds for each entry its number in the graph that the user gave, or -1; the new one
-    is returned with the graph. `instead` tells for some entries how to emit them in another way.
+    Parameters
+    ----------
+    origin : for each entry its number in the graph that the user gave, or -1
+    instead : for some entries, how to emit them in another way
+    settled : entries that no pattern of the rules matches, as long as nothing before them changes
+    more : rules of `index` that `settled` does not speak of
+
+    Returns
+    -------
+    The graph, its `origin`, and its `settled`
     """
     builder = Builder(index, stage=stage, log=log)
     uses = [0] * len(graph.entries)
@@ -54,6 +64,8 @@ def rewrite(
         )
     where = [-1] * len(graph.entries)
     first: dict[int, int] = {}
+    #: Entries that are what they were.
+    same = [True] * len(graph.entries)
     for i, (op, operands, params, type_) in enumerate(graph.entries):
         if op is INPUT:
             k = builder.input(type_, graph.names.get(i))._index
@@ -61,14 +73,21 @@ def rewrite(
             continue
         elif op is CONSTANT:
             k = builder.add_constant(graph.constants[i])
+            same[i] = builder.entries[k][0] is CONSTANT
         else:
             builder.line = graph.lines.get(i, "")
             known, noted = len(builder.entries), len(log)
             mapped = tuple([where[j] for j in operands])
+            alike = all(same[j] for j in operands)
             if instead and i in instead:
                 k = instead[i](builder, where)
+                same[i] = False
             else:
-                k = builder.emit(op, mapped, params)
+                if alike and i in settled:
+                    k = builder.keep(op, mapped, params, type_, more)
+                else:
+                    k = builder.emit(op, mapped, params)
+                same[i] = alike and builder.entries[k][:3] == (op, mapped, params)
             if k < known and len(log) == noted and k in first:
                 text = expression(builder, (op, mapped, params))
                 log.append(_shared(stage, builder.line, text, origin[i], origin[first[k]]))
