@@ -85,7 +85,7 @@ def left_graph(example: Example, dtype: str) -> Graph:
 def right_graph(rule: Rule, graph: Graph) -> tuple[Graph, list[str]]:
     """The graph rewritten with one rule alone, and the names in its log."""
     log: list[Any] = []
-    made, _ = rewrite(graph, list(range(len(graph))), RuleIndex((rule,)), log, "test")
+    made, *_ = rewrite(graph, list(range(len(graph))), RuleIndex((rule,)), log, "test")
     return made.verify(), [r.rule for r in log]
 
 

@@ -10,10 +10,12 @@ from tests.ops import checkers
 from tests.optimise import programs, sides
 from tests.work import calls
 
+import wengert as wg
 from wengert.capture import Recorder
 from wengert.graph import CONSTANT, Graph, Type
 from wengert.ops import TABLE, Structural
 from wengert.optimise import PIPELINE, Optimised, optimise, stabilise
+from wengert.optimise.builder import Builder
 from wengert.optimise.calls import has_calls
 from wengert.optimise.chains import order_chains
 from wengert.optimise.cost import graph_cost
@@ -353,3 +355,39 @@ def test_nothing_is_modified():
     assert str(graph) == text
     assert dict(graph.constants) == constants
     assert all(e[0] is not CONSTANT or not e[1] for e in graph.entries)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_known_of_settled_entries_changes_nothing(monkeypatch, seed):
+    """Every entry is looked at in every pass, or only those of which something may have changed."""
+    rng = np.random.default_rng(seed)
+
+    def f(x, w, b):
+        y = x
+        for choice in rng.permutation(7):
+            y = [
+                lambda y: np.maximum(y @ w + b, 0.0) * 1.0,
+                lambda y: y - np.max(y, axis=1, keepdims=True),
+                lambda y: np.exp(y) / np.sum(np.exp(y), axis=1, keepdims=True),
+                lambda y: (y + 0.0) * (y * 2.0) / 2.0,
+                lambda y: np.log(1.0 + np.exp(y)) + np.reshape(y, y.shape),
+                lambda y: (y @ w) @ (w.T @ w),
+                lambda y: y.T.T[:, ::-1] + np.broadcast_to(b, y.shape),
+            ][choice](y)
+        return np.mean(y * y)
+
+    arrays = np.zeros((3, 4)), np.zeros((4, 4)), np.zeros(4)
+    graph = wg.compile(wg.value_and_grad(f, argnums=(0, 1, 2))).graph(*arrays)
+    found = optimise(graph)
+    calls = []
+    keep = Builder.keep
+
+    def looked_at(self, op, operands, params, type_, more):
+        calls.append(keep)
+        return self.emit(op, operands, params)
+
+    monkeypatch.setattr(Builder, "keep", looked_at)
+    wanted = optimise(graph)
+    assert calls
+    assert found.graph == wanted.graph
+    assert found.log == wanted.log

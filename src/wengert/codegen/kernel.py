@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import marshal
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,16 +65,16 @@ def is_cheap(name: str) -> bool:
     return name in _CHEAP
 
 
-def _text(value: Any) -> str:
-    # As `repr`, of which NumPy's dtypes have a slow one; 0.0 and -0.0 differ, 1 and True too.
+def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
-        return f"({','.join([_text(part) for part in value])})"
-    return value.str if isinstance(value, np.dtype) else repr(value)
+        return tuple([_plain(part) for part in value])
+    return value.str if isinstance(value, np.dtype) else value
 
 
-def _key(spec: Any) -> str:
-    text = f"{type(spec).__name__}{_text(spec)}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def _key(name: str, *parts: Any) -> str:
+    """A name that is the same in every process, from a whole structure."""
+    # Version 2 of the format has no references, which depend on what else holds an object.
+    return name + hashlib.sha256(marshal.dumps((name, parts), 2)).hexdigest()[:32]
 
 
 class Load(NamedTuple):
@@ -160,7 +161,13 @@ class KernelSpec(_Nest):
 
     def key(self) -> str:
         """A name that is the same in every process, from the whole structure."""
-        return _key(self)
+        return _key(
+            "kernel",
+            self.rank,
+            [(load.dtype.str, load.bits) for load in self.loads],
+            [(i.name, i.operands, _plain(i.params), i.dtype.str) for i in self.body],
+            [tuple(store) for store in self.stores],
+        )
 
 
 class WalkSpec(NamedTuple):
@@ -194,7 +201,7 @@ class WalkSpec(NamedTuple):
 
     def key(self) -> str:
         """A name that is the same in every process, from the whole structure."""
-        return _key(self)
+        return _key("walk", _plain(self))
 
 
 class CallSpec(NamedTuple):
@@ -215,7 +222,7 @@ class CallSpec(NamedTuple):
 
     def key(self) -> str:
         """A name that is the same in every process, from the whole structure."""
-        return _key(self)
+        return _key("call", self.kernel.key(), *self[1:])
 
 
 class ProductSpec(NamedTuple):
@@ -225,7 +232,7 @@ class ProductSpec(NamedTuple):
 
     def key(self) -> str:
         """A name that is the same in every process, from the whole structure."""
-        return _key(self)
+        return _key("product", self.dtype.str)
 
 
 Spec = KernelSpec | WalkSpec | CallSpec | ProductSpec

@@ -265,6 +265,9 @@ class _Builder:
         for itself, then vectors, then single elements."""
         b, lanes = self.b, self.lanes
         length = b.sub(stop, start)
+        # Before the loop: where registers are short, LLVM reads them from memory in it, which costs
+        # less than to repeat a number in all lanes again and again.
+        self.splats = {k: splat(b, self.row_values[k], lanes) for k in self._of_rows(phase)}
         first = [
             splat(
                 b,
@@ -315,6 +318,10 @@ class _Builder:
         with loop(b, whole, stop, i64(1), partial) as step:
             step.next = self._elements(step.index, phase, 1, reductions, stores, kept, step.carried)
         return step.results
+
+    def _of_rows(self, phase: int) -> set[int]:
+        """The row values that are known before the inner loop of a phase."""
+        return {k for k in self.row_values if self.lanes > 1 and self.phase[k] < phase + 1}
 
     def _is_heavy(self, phase: int) -> bool:
         # A transcendental function keeps the processor busy enough; copies of it cost code.
@@ -373,7 +380,7 @@ class _Builder:
                 stack.pop()
                 continue
             if not self.full[top]:
-                values[top] = splat(self.b, self.row_values[top], lanes)
+                values[top] = self.splats[top] if lanes > 1 else self.row_values[top]
             elif top < len(self.loads):
                 values[top] = self._load(
                     self.b.gep(self.load_base[top], [index]), self.spec.dtype(top), lanes
