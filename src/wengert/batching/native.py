@@ -69,7 +69,7 @@ class SizedPlan:
         first: dict[int, int] = {}
         last: dict[int, int] = {}
         for number, step in enumerate(self._steps):
-            for slot in (*step.reads, *step.writes):
+            for slot in step.uses:
                 first.setdefault(slot, number)
                 last[slot] = number
         lifetimes = [Lifetime(s, int(sizes[s]), first[s], last[s]) for s in first if s not in own]

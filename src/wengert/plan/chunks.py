@@ -25,8 +25,10 @@ _LEAST_ELEMENTS = 4096
 #: Element operations in a nanosecond, roughly.
 _PER_NS = 60
 
-#: Bytes between temporary rows.
-_ROW_SKEW = 320
+#: Bytes between what chunks have for themselves. Processors fetch lines ahead of those that are
+#: asked for: what another core writes must not be among them. (Nor should rows begin at the same
+#: place of a page: they would fight for the same lines of the cache.)
+_APART = 576
 
 _OPERATOR = {"sum": "add", "max": "maximum", "min": "minimum"}
 
@@ -124,27 +126,29 @@ def _cut(
     new_slot: Callable[[int], int],
     bounds: list[int],
 ) -> None:
-    """Cut the step of a kernel: each chunk has rows and partial results of its own."""
+    """Cut the step of a kernel: each chunk has rows and, of what is reduced, results of its own."""
     spec = lowered.spec
-    private = _private(spec) or []
-    # Rows that begin at the same place of a page would fight for the same lines of the cache.
-    row_bytes = [lowered.sizes[-1] * spec.dtype(k).itemsize + _ROW_SKEW for k in temporaries(spec)]
-    step.blocks, step.writes, step.combining = [], list(writes), []
+    private = (_private(spec) or []) if len(bounds) > 2 else []
+    row_bytes = [lowered.sizes[-1] * spec.dtype(k).itemsize for k in temporaries(spec)]
+    step.blocks, step.combining = [], []
+    step.writes = [slot for k, slot in enumerate(writes) if k not in private]
+    step.scratch = []
     partial: dict[int, list[int]] = {k: [] for k in private}
-    for c, (begin, end) in enumerate(itertools.pairwise(bounds)):
-        rows, own = [new_slot(n) for n in row_bytes], list(writes)
-        if c:
-            for k in private:
-                size = lowered.counts[k] * spec.dtype(spec.stores[k].value).itemsize
-                own[k] = new_slot(size)
-                partial[k].append(own[k])
-                step.writes.append(own[k])
-        step.writes += rows
+    for begin, end in itertools.pairwise(bounds):
+        rows, own = [new_slot(n + _APART) for n in row_bytes], list(writes)
+        for k in private:
+            size = lowered.counts[k] * spec.dtype(spec.stores[k].value).itemsize
+            own[k] = new_slot(size + _APART)
+            partial[k].append(own[k])
+        step.writes += [own[k] for k in private]
+        step.scratch += rows
         step.blocks.append(block(lowered, step.reads, own, rows, begin, end))
     # Two at a time: the kernel is the same however many chunks there are.
-    step.combining = [
-        _combination(lowered, k, writes[k], part) for k in private for part in partial[k]
-    ]
+    for k in private:
+        before = partial[k][0]
+        for part in partial[k][1:]:
+            step.combining.append(_combination(lowered, k, before, part, writes[k]))
+            before = writes[k]
 
 
 def block(
@@ -168,7 +172,7 @@ def block(
     return [*args, begin, end] if lowered.spec.rank else args
 
 
-def _combination(lowered: LoweredGroup, k: int, target: int, part: int) -> NativeStep:
+def _combination(lowered: LoweredGroup, k: int, first: int, part: int, target: int) -> NativeStep:
     """The step that combines a partial result with those before it."""
     store = lowered.spec.stores[k]
     dtype = lowered.spec.dtype(store.value)
@@ -179,5 +183,5 @@ def _combination(lowered: LoweredGroup, k: int, target: int, part: int) -> Nativ
     body = (Instruction(_OPERATOR[how], (0, 1), (), dtype),)
     spec = KernelSpec(1, loads, body, (Store(2, (True,), ""),))
     count = lowered.counts[k]
-    args = [target, part, target, count, 0, count]
-    return NativeStep([args], [target, part], [target], "combine chunks", [lowered.stores[k]], spec)
+    args = [first, part, target, count, 0, count]
+    return NativeStep([args], [first, part], [target], "combine chunks", [lowered.stores[k]], spec)

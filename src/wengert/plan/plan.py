@@ -17,7 +17,7 @@ from wengert.codegen.engine import compile_kernels, runtime_address
 from wengert.codegen.kernel import Spec
 from wengert.codegen.pool import worker_count
 from wengert.codegen.supported import supports
-from wengert.codegen.tables import SHORT
+from wengert.codegen.tables import PANEL_BYTES, SHORT
 from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.plan.accumulation import Accumulation, accumulations
 from wengert.plan.blas import blas_threads
@@ -117,6 +117,7 @@ class Planner:
         self.constants: dict[int, Any] = {}
         self.status = -1
         self.sums: dict[int, Accumulation] = {}
+        self._panels: list[int] = []
         self._checked: set[tuple[int, int]] = set()
 
     def _new_slot(self, type_: Type | None, size: int) -> int:
@@ -255,11 +256,17 @@ class Planner:
             product,
             self.graph.type(made.members[0]).dtype,
             {name: self._slot_for(k) for name, k in slots.items() if k >= 0},
-            lambda n: self._new_slot(None, n),
+            self._panel,
             negate=made.negate,
         )
         step.entries = list(made.members)
         self.steps.append(step)
+
+    def _panel(self, chunk: int) -> int:
+        """The slot of memory that products use, one for the chunks of each number."""
+        while len(self._panels) <= chunk:
+            self._panels.append(self._new_slot(None, PANEL_BYTES))
+        return self._panels[chunk]
 
     def _check(self, i: int) -> None:
         """A step for each index array of an entry that was not checked yet."""
@@ -368,7 +375,7 @@ class Planner:
         first: dict[int, int] = {}
         last: dict[int, int] = {}
         for number, step in zip(moments(self.steps), self.steps, strict=True):
-            for slot in (*step.reads, *step.writes):
+            for slot in step.uses:
                 first.setdefault(slot, number)
                 last[slot] = number
         lifetimes = [Lifetime(s, self.bytes[s], first[s], last[s]) for s in first if s not in own]

@@ -13,7 +13,7 @@ import numpy as np
 
 from wengert.codegen.kernel import ProductSpec
 from wengert.codegen.pool import worker_count
-from wengert.codegen.tables import PANEL_BYTES, PRODUCT
+from wengert.codegen.tables import PRODUCT
 from wengert.plan.blas import blas_threads, gemm_address
 from wengert.plan.steps import Cut, NativeStep
 
@@ -103,11 +103,12 @@ def product_step(
     product: Product,
     dtype: np.dtype[Any],
     slots: dict[str, int],
-    new_slot: Callable[[int], int],
+    panel_of: Callable[[int], int],
     *,
     negate: bool = False,
 ) -> NativeStep:
-    """The step of a product C = A B of the slots `a`, `b`, `c`; `new_slot(bytes)` makes one.
+    """The step of a product C = A B of the slots `a`, `b`, `c`; `panel_of(c)` is the
+    slot of the panel of chunk c.
 
     With slots `d` and `alpha`, and `negate`, one that is our own is C = D + alpha A B, or
     C = D - alpha A B.
@@ -137,8 +138,8 @@ def product_step(
         return step
 
     def apply(step: NativeStep, bounds: list[int], along: str) -> None:
-        panels = [new_slot(PANEL_BYTES) for _ in bounds[1:]]
-        step.writes = [slots["c"], *panels]
+        panels = [panel_of(c) for c in range(len(bounds) - 1)]
+        step.scratch = panels
         step.blocks = [
             _own_args(p, slots | {"panel": panel, "negate": int(negate)}, along, begin, end)
             for panel, (begin, end) in zip(panels, itertools.pairwise(bounds), strict=True)

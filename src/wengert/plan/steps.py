@@ -36,7 +36,8 @@ class NativeStep:
 
     blocks : the arguments of each chunk
     work : element operations beyond those of moving the operands, roughly
-    reads, writes : slots; `what` is for reports
+    reads, writes : slots; scratch : slots of memory whose contents nobody reads later
+    what : for reports
     control : what a step that runs other plans is given
     cut : how it can be cut otherwise; combining : steps that combine what its chunks have reduced
     strip : steps next to each other of the same number, not -1, run chunk by chunk (`strips`)
@@ -55,8 +56,14 @@ class NativeStep:
     control: ControlStep | None = None
     cut: Cut | None = None
     combining: list[NativeStep] = field(default_factory=list)
+    scratch: list[int] = field(default_factory=list)
     strip: int = -1
     is_short: bool = False
+
+    @property
+    def uses(self) -> list[int]:
+        """All slots that must have memory while it runs."""
+        return [*self.reads, *self.writes, *self.scratch]
 
     def calls_blas(self) -> bool:
         """Whether it calls BLAS."""
@@ -73,6 +80,11 @@ class NumpyStep:
     writes: list[int]
     what: str
     entries: list[int]
+
+    @property
+    def uses(self) -> list[int]:
+        """All slots that must have memory while it runs."""
+        return [*self.reads, *self.writes]
 
 
 def moments(steps: Sequence[NativeStep | NumpyStep]) -> list[int]:
