@@ -1,11 +1,15 @@
 """The dense layer: every output is a weighted sum of every input, plus a bias."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from wengert.nn.initialisers import Initialiser, glorot_uniform
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
 
 
 def dense_init(

@@ -4,13 +4,17 @@ Every initialiser takes `(rng, n_in, n_out, dtype)` and returns a (n_in, n_out) 
 keeps the size of activations (and, for Glorot, of cotangents) the same from layer to layer.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
-Initialiser: TypeAlias = Callable[[np.random.Generator, int, int, DTypeLike], NDArray[Any]]
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+Initialiser: TypeAlias = "Callable[[np.random.Generator, int, int, DTypeLike], NDArray[Any]]"
 
 
 def glorot_uniform(

@@ -1,16 +1,20 @@
 """The multilayer perceptron: dense layers, one behind the other, with an activation on each."""
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from wengert.errors import ArgumentError
 from wengert.nn.activations import identity, tanh
 from wengert.nn.dense import dense, dense_init
 from wengert.nn.initialisers import Initialiser, glorot_uniform
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
 
 
 class Layer(NamedTuple):
