@@ -16,7 +16,7 @@ from llvmlite import binding
 from wengert.codegen import ir
 from wengert.codegen.kernel import CallSpec, ProductSpec, Spec, WalkSpec
 from wengert.codegen.loops import build_kernel
-from wengert.codegen.native import build_runtime
+from wengert.codegen.native import build_further, build_runtime
 from wengert.codegen.numbers import build_call
 from wengert.codegen.product import build_product
 from wengert.codegen.restricted import build_words
@@ -177,10 +177,10 @@ def kernels_code(specs: Mapping[str, Spec]) -> Code:
     return Code(module, list(specs), in_registers=False)
 
 
-def runtime_code() -> Code:
-    """The runtime (`native.build_runtime`)."""
+def runtime_code(part: str) -> Code:
+    """The "runtime" that every program needs, or what "further" ones do (`native`)."""
     module = _module()
-    names = build_runtime(module)
+    names = build_runtime(module) if part == "runtime" else build_further(module)
     return Code(module, names, in_registers=True)
 
 

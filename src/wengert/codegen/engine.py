@@ -23,6 +23,7 @@ from wengert.codegen import background, cache, elf, state
 from wengert.codegen.kernel import Spec
 from wengert.codegen.pool import ensure_pool
 from wengert.codegen.restricted import words_name
+from wengert.codegen.tables import FURTHER
 
 if TYPE_CHECKING:
     from wengert.codegen.compiler import Code
@@ -154,24 +155,28 @@ def _compile(specs: dict[str, Spec]) -> None:
     statistics["seconds"] += time.perf_counter() - start
 
 
-def _make(code: Code, keep: Callable[[bytes], None]) -> None:
-    """Find addresses for the functions of some code. `keep` gets its optimised object file."""
+def _make(
+    code: Code, keep: Callable[[bytes], None], known: Mapping[str, int] | None = None
+) -> None:
+    """Find addresses for the functions of some code. `keep` gets its optimised object file; `known`
+    holds addresses of what it uses."""
     names = code.names
+    known = known or {}
     if not background.is_allowed():
         body = code.optimised()
-        _addresses.update(zip(names, _load(body, names), strict=True))
+        _addresses.update(zip(names, _load(body, names, known), strict=True))
         keep(body)
         return
     wanted = [*map(code.hop, names), *map(code.word, names)]
     hot = code.hot
-    known = dict(zip(hot, _load(code.hot_object(), hot), strict=True)) if hot else {}
-    found = _load(code.first(), wanted, known)
+    own = dict(zip(hot, _load(code.hot_object(), hot), strict=True)) if hot else {}
+    found = _load(code.first(), wanted, {**known, **own})
     _addresses.update(zip(names, found, strict=False))
     words = found[len(names) :]
 
     def improve() -> None:
         body = code.optimised()
-        addresses = _load(body, names)
+        addresses = _load(body, names, known)
         with _lock:
             for word, address in zip(words, addresses, strict=True):
                 # Aligned: who jumps at this moment finds one address or the other.
@@ -184,12 +189,12 @@ def _make(code: Code, keep: Callable[[bytes], None]) -> None:
 
 
 def runtime_address(name: str) -> int:
-    """The address of a function of the runtime (`native.build_runtime`)."""
+    """The address of a function of the runtime (`native`)."""
     found = _addresses.get(name)
     if found is None:
         with _runtime_lock:
             if name not in _addresses:
-                _load_runtime()
+                _load_runtime("further" if name in FURTHER else _RUNTIME)
             found = _addresses[name]
     return found
 
@@ -247,17 +252,21 @@ def words_addresses(functions: Sequence[Any]) -> list[int]:
         return [_addresses[name] for name in names]
 
 
-def _load_runtime() -> None:
-    file = cache.file_name(_RUNTIME)
+def _load_runtime(part: str) -> None:
+    file = cache.file_name(part)
+    # Steps of loops and branches are run by the runtime that every program has.
+    known = {} if part == _RUNTIME else {"run_steps": runtime_address("run_steps")}
     kept = cache.read(file)
     if kept is None:
         from wengert.codegen.compiler import runtime_code
 
         statistics["modules"] += 1
-        code = runtime_code()
-        _make(code, lambda body: cache.write(file, " ".join(code.names).encode() + b"\n" + body))
+        code = runtime_code(part)
+        head = " ".join(code.names).encode() + b"\n"
+        _make(code, lambda body: cache.write(file, head + body), known)
     else:
         listed, _, body = kept.partition(b"\n")
         names = listed.decode().split(" ")
-        _addresses.update(zip(names, _load(body, names), strict=True))
-    ensure_pool(_addresses.__getitem__)
+        _addresses.update(zip(names, _load(body, names, known), strict=True))
+    if part == _RUNTIME:
+        ensure_pool(_addresses.__getitem__)

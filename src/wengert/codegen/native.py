@@ -17,12 +17,13 @@ from wengert.codegen.memory import build_memory
 from wengert.codegen.pycall import build_entry
 from wengert.codegen.threads import build_threads
 
-__all__ = ["build_runtime"]
+__all__ = ["build_further", "build_runtime"]
 
 I8 = ir.IntType(8)
 I32 = ir.IntType(32)
 I64 = ir.IntType(64)
 _KERNEL = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64.as_pointer()])
+_STEPS = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64, I64.as_pointer()])
 
 
 def build_runtime(module: ir.Module) -> list[str]:
@@ -34,8 +35,13 @@ def build_runtime(module: ir.Module) -> list[str]:
     _gemm(module, "gemm_f32", ir.FloatType())
     _gemm(module, "gemm_f64", ir.DoubleType())
     own = ["run_steps", "run_strip", "call_with_int", "gemm_f32", "gemm_f64"]
-    own += [*build_bounds(module), *build_memory(module)]
-    return [*own, *build_control(module), *build_entry(module), *threads]
+    return [*own, *build_memory(module), *build_entry(module), *threads]
+
+
+def build_further(module: ir.Module) -> list[str]:
+    """Add what only some programs need: loops, branches, and checks of indices."""
+    ir.Function(module, _STEPS, "run_steps")
+    return [*build_bounds(module), *build_control(module)]
 
 
 def _constant(value: int) -> Any:
@@ -45,8 +51,7 @@ def _constant(value: int) -> Any:
 def _run_steps(module: ir.Module) -> None:
     """`void run_steps(i64* steps, i64 count, i64* slots)`: steps holds triples (kernel, address of
     the list of argument blocks, number of blocks), the number marked where it is short."""
-    kind = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64, I64.as_pointer()])
-    function = ir.Function(module, kind, "run_steps")
+    function = ir.Function(module, _STEPS, "run_steps")
     steps, count, slots = function.args
     names = ("entry", "head", "body", "one", "several", "next", "done")
     entry, head, body, one, several, onward, done = map(function.append_basic_block, names)

@@ -103,6 +103,9 @@ PRODUCT = numbered(
 PANEL_ROWS = 128
 PANEL_BYTES = PANEL_ROWS * 128
 
+#: Functions of the runtime that only some programs need: they are loaded for themselves.
+FURTHER = ("check_index", "positions", "run_scan", "run_while", "run_cond")
+
 #: Where an address in the table of an inner plan comes from: `number` bytes into the frame, the
 #: number itself, or slot `number` of the plan around it.
 SOURCES = {"frame": 0, "address": 1, "outer": 2}
