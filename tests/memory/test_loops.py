@@ -11,7 +11,9 @@ from wengert.run import run
 from wengert.transform.graphs import vjp_graph
 from wengert.transform.inline import runners
 from wengert.transform.memory.entries import ordinary_peak
-from wengert.transform.memory.loops import Cut, _with_cuts, loops_within
+from wengert.transform.memory.loops import Cut, loops_within, with_cuts
+from wengert.transform.memory.revolving import revolve_back, revolve_scan
+from wengert.transform.memory.schedules import advances
 
 X = np.linspace(0.1, 1.0, 4000)
 
@@ -56,12 +58,12 @@ def test_the_same_gradient_in_less_memory(program):
         assert peak <= 1.1 * share * ordinary
 
 
-@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("states", [0, 2, 5, 30, 200])
 @pytest.mark.parametrize("share", [0.4, 1.0])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_every_cut_is_the_same_loop(levels, share, reverse):
+def test_every_cut_is_the_same_loop(states, share, reverse):
     graph = wg.trace(lambda x: scanned(x, reverse), X)
-    cut = _with_cuts(graph, Cut(levels, 0.5, share))
+    cut = with_cuts(graph, Cut(states * X.nbytes, share))
     cut.verify()
     whole = vjp_graph(graph, (0,), (0,), one=True)
     parts = vjp_graph(cut, (0,), (0,), one=True)
@@ -92,3 +94,27 @@ def test_compiled_loops_within_a_budget():
 def test_a_loop_that_can_not_be_cut_enough():
     with pytest.raises(BudgetError, match="the smallest"):
         wg.grad(scanned, memory=3 * X.nbytes)(X)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.05])
+def test_the_budget_is_used_and_the_steps_are_those_of_the_optimal_schedule(share):
+    """No more steps than the closed form says for the states that the budget has room for."""
+    graph = wg.trace(scanned, X)
+
+    def derive(g):
+        return vjp_graph(g, (0,), (0,), one=True)
+
+    budget = int(share * ordinary_peak(derive(graph)))
+    cut = loops_within(graph, budget, derive)
+    least = ordinary_peak(derive(with_cuts(graph, Cut(0))))
+    taken = ordinary_peak(derive(cut))
+    assert budget - 2 * X.nbytes <= taken <= budget
+    again = sum(
+        advances(dict(e[2])["length"], dict(e[2])["slots"])
+        for e in derive(cut).entries
+        if e[0] is revolve_back
+    )
+    steps = sum(dict(e[2])["length"] for e in derive(cut).entries if e[0] is revolve_scan)
+    assert steps == 90
+    slots = (budget - least) // X.nbytes + 2
+    assert steps + again <= advances(90, slots - 1) + 1

@@ -12,7 +12,7 @@ from typing import Any
 
 from wengert.codegen import ir
 from wengert.codegen.blocks import I8, I64, i64, loop
-from wengert.codegen.tables import CARRY, SOURCES
+from wengert.codegen.tables import CARRY, SOURCES, STATE
 
 __all__ = ["build_control"]
 
@@ -21,12 +21,13 @@ _KERNEL = ir.FunctionType(ir.VoidType(), [_PLACES, _PLACES])
 
 
 def build_control(module: ir.Module) -> list[str]:
-    """Add `run_scan`, `run_while` and `run_cond` to a module that has `run_steps`."""
+    """Add the functions that run loops and branches to a module that has `run_steps`."""
     _build_fill(module)
     _build_scan(module)
     _build_while(module)
     _build_cond(module)
-    return ["run_scan", "run_while", "run_cond"]
+    _build_revolve(module)
+    return ["run_scan", "run_while", "run_cond", "run_revolve"]
 
 
 class _Function:
@@ -183,6 +184,68 @@ def _build_while(module: ir.Module) -> None:
         with once, b.if_then(b.not_(even)), loop(b, i64(0), count, i64(1)) as each:
             row = dict(zip(CARRY, f.row(carries, each.index, len(CARRY)), strict=True))
             f.copy(f.word(f.slots, row["result"]), b.add(frame, row["spare"]), row["bytes"])
+    b.ret_void()
+
+
+def _build_revolve(module: ir.Module) -> None:
+    """args: slot of the frame, where in it the part of the way back begins; for the body and for
+    the way back steps and their number and the rows of their tables (number, address); rows of
+    moves (forward or not, step, places of the state before and after it); length, and whether the
+    loop runs backwards; rows of elements for the body and for the way back, as in `run_scan`; rows
+    of states; rows of carries of the way back."""
+    f = _Function(module, "run_revolve")
+    b = f.b
+    slot, part = (f.word(f.args, k) for k in range(2))
+    body = [f.word(f.args, 2 + k) for k in range(4)]
+    back = [f.word(f.args, 6 + k) for k in range(4)]
+    move_count, moves, length, reverse = (f.word(f.args, 10 + k) for k in range(4))
+    counts = [f.word(f.args, k) for k in (14, 16, 18, 20)]
+    elements, behind, states, carries = (f.pointer(f.word(f.args, k)) for k in (15, 17, 19, 21))
+    frame = f.word(f.slots, slot)
+    inner = b.add(frame, part)
+    table, way = f.pointer(frame), f.pointer(inner)
+    f.fill(table, frame, body[2], f.pointer(body[3]))
+    f.fill(way, inner, back[2], f.pointer(back[3]))
+    last = b.sub(length, i64(1))
+    backwards = b.icmp_signed("!=", reverse, i64(0))
+
+    def look_at(target: Any, count: Any, rows: Any, at: Any) -> None:
+        with loop(b, i64(0), count, i64(1)) as each:
+            number, outer, stride = f.row(rows, each.index, 3)
+            f.put(target, number, b.add(f.word(f.slots, outer), b.mul(at, stride)))
+
+    with loop(b, i64(0), move_count, i64(1)) as each_move:
+        forward, step, source, target = f.row(f.pointer(moves), each_move.index, 4)
+        at = b.select(backwards, b.sub(last, step), step)
+        is_first = b.icmp_signed("<", source, i64(0))
+        with b.if_else(b.icmp_signed("!=", forward, i64(0))) as (onwards, home):
+            with onwards:
+                look_at(table, counts[0], elements, at)
+                with loop(b, i64(0), counts[2], i64(1)) as each:
+                    row = dict(zip(STATE, f.row(states, each.index, len(STATE)), strict=True))
+                    begin = b.add(frame, row["places"])
+                    held = b.add(begin, b.mul(source, row["stride"]))
+                    first = f.word(f.slots, row["first"])
+                    f.put(table, row["read"], b.select(is_first, first, held))
+                    f.put(table, row["write"], b.add(begin, b.mul(target, row["stride"])))
+                f.run(table, body[0], body[1])
+            with home:
+                look_at(way, counts[1], behind, at)
+                with loop(b, i64(0), counts[2], i64(1)) as each:
+                    row = dict(zip(STATE, f.row(states, each.index, len(STATE)), strict=True))
+                    held = b.add(b.add(frame, row["places"]), b.mul(source, row["stride"]))
+                    first = f.word(f.slots, row["first"])
+                    f.put(way, row["back"], b.select(is_first, first, held))
+                begins = b.icmp_signed("==", step, last)
+                even = b.icmp_signed("==", b.and_(step, i64(1)), i64(0))
+                with loop(b, i64(0), counts[3], i64(1)) as each:
+                    row = dict(zip(CARRY, f.row(carries, each.index, len(CARRY)), strict=True))
+                    result, spare = f.word(f.slots, row["result"]), b.add(inner, row["spare"])
+                    before = b.select(even, spare, result)
+                    begun = f.word(f.slots, row["first"])
+                    f.put(way, row["read"], b.select(begins, begun, before))
+                    f.put(way, row["write"], b.select(even, result, spare))
+                f.run(way, back[0], back[1])
     b.ret_void()
 
 

@@ -115,6 +115,11 @@ SOURCES = {"frame": 0, "address": 1, "outer": 2}
 #: its other buffer begins, and its bytes.
 CARRY = ("read", "write", "condition", "first", "result", "spare", "bytes")
 
+#: The words of a state's row in a loop of which some states are held: the slots of the body that
+#: read and write it, the slot by which the way back reads it, the outer slot of the first one,
+#: where in the frame the places for the others begin, and how far apart they are.
+STATE = ("read", "write", "back", "first", "places", "stride")
+
 #: Words of the memory that results are given again: a lock, the place that the next block is kept
 #: at, the bytes that are kept, functions of the C library, then pairs (block, bytes).
 MEMORY = {**numbered("lock", "hand", "kept", "allocate", "free", "advise"), "first": 8}

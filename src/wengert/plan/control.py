@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from wengert.codegen.tables import CARRY, SOURCES
+from wengert.codegen.tables import CARRY, SOURCES, STATE
 from wengert.graph import Graph, Type
 from wengert.plan.storage import ALIGNMENT
+from wengert.transform.memory.revolving import parts_of
+from wengert.transform.memory.schedules import moves
 
 __all__ = ["CONTROL", "ControlStep", "lower_control"]
 
@@ -208,7 +210,67 @@ def _cond(the: _Lowering) -> ControlStep | None:
     return step
 
 
-_LOWERINGS = {"scan": _scan, "while_loop": _while, "cond": _cond}
+def _revolve(the: _Lowering) -> ControlStep | None:
+    params, length = the.params, the.params["length"]
+    body, back = params["body"], params["back"]
+    plans = the.native(body, back)
+    if plans is None:
+        return None
+    onwards, home = plans
+    frame, part = _Frame(onwards, the.status), _Frame(home, the.status)
+    at = parts_of(range(len(the.reads)), params)
+    for k in at.consts:
+        frame.outer(onwards.inputs[k], the.reads[k])
+        part.outer(home.inputs[k], the.reads[k])
+    known, places = moves(length, params["slots"])
+    carries = [
+        _carry(
+            part,
+            back.output_types[k],
+            read=home.inputs[own],
+            write=home.outputs[k],
+            first=the.reads[own],
+            result=the.writes[k],
+        )
+        for k, own in enumerate(at.backs)
+    ]
+    begin = frame.room(part.bytes)
+    states = []
+    for k, own in enumerate(at.carries):
+        stride = _aligned(_bytes(body.output_types[k]))
+        row = {
+            "read": onwards.inputs[own],
+            "write": onwards.outputs[k],
+            "back": home.inputs[own],
+            "first": the.reads[own],
+            "places": frame.room(places * stride),
+            "stride": stride,
+        }
+        states.append([row[name] for name in STATE])
+    elements = [(onwards.inputs[k], the.reads[k], _bytes(body.input_types[k])) for k in at.elements]
+    behind = [
+        (home.inputs[k], the.reads[k], _bytes(back.input_types[k]))
+        for k in (*at.elements, *at.seeds)
+    ]
+    behind += [
+        (home.outputs[k], the.writes[k], _bytes(back.output_types[k]))
+        for k in range(len(at.backs), len(home.outputs))
+    ]
+    step = ControlStep("run_revolve", [], frame.bytes, plans, runs=len(known))
+    step.args = [the.frame, begin, *frame.words(step), *part.words(step)]
+    step.args += [*_rows(step, known), length, int(params["reverse"])]
+    step.args += [*_rows(step, elements), *_rows(step, behind)]
+    step.args += [*_rows(step, states), *_rows(step, carries)]
+    return step
+
+
+_LOWERINGS = {
+    "scan": _scan,
+    "revolve_scan": _scan,
+    "revolve_back": _revolve,
+    "while_loop": _while,
+    "cond": _cond,
+}
 
 #: The operators of control flow that have a step.
 CONTROL = frozenset(_LOWERINGS)

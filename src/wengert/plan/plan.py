@@ -305,7 +305,7 @@ class Planner:
             return False
         self.parts[i] = writes
         self.bytes[frame] = found.frame_bytes
-        runs = f" of {found.runs} steps" if op.name == "scan" else ""
+        runs = f" of {found.runs} steps" if found.runs > 1 else ""
         step = NativeStep([found.args], reads, [*writes, frame], f"{op.name}{runs}", [i])
         step.runtime, step.control = found.runtime, found
         # How often a `while_loop` runs is not known: other threads may run meanwhile.

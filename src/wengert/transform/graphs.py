@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from wengert.capture import Recorder
 from wengert.errors import DerivativeError
-from wengert.graph import CONSTANT, INPUT, Graph
+from wengert.graph import CONSTANT, INPUT, Entry, Graph
 from wengert.ops import zeros
 from wengert.transform.memo import remembered
 from wengert.transform.merging import merge_loops
@@ -102,6 +102,7 @@ def forward_graph(graph: Graph, wrt: tuple[int, ...]) -> Ordered:
             order.append(i)
 
         pushforward_sweep(graph.entries, _handles(tape), tangents, before)
+        _share_primals(tape.entries, order, count)
         found = [(k, tangents.get(k)) for k in graph.outputs if graph.type(k).is_float]
         dots = [(zeros(tape, graph.type(k)) if t is None else t)._index for k, t in found]
         order.extend(range(done, len(tape.entries)))
@@ -112,6 +113,26 @@ def forward_graph(graph: Graph, wrt: tuple[int, ...]) -> Ordered:
         return Ordered(_in_order(made, order, places), places[:count])
 
     return remembered("forward", graph, wrt, make=make)  # type: ignore[no-any-return]
+
+
+def _share_primals(entries: list[Entry], order: Sequence[int], count: int) -> None:
+    """Read the results of a loop from the loop of its pairs of value and tangent, where there is
+    one: both have them. The first `count` entries are those of the function."""
+    places = {i: at for at, i in enumerate(order)}
+    for i, (op, _, params, _) in enumerate(entries[:count]):
+        if not hasattr(op, "primal_results"):
+            continue
+        at = places[i] + 1
+        while at < len(order) and order[at] >= count and entries[order[at]][0] is not op:
+            at += 1
+        if at == len(order) or order[at] < count:
+            continue
+        joint = order[at]
+        where = op.primal_results(dict(params), dict(entries[joint][2]))
+        for k, (reader, operands, own, type_) in enumerate(entries):
+            if k != joint and operands and operands[0] == i and reader.name == "project":
+                number = where[dict(own)["number"]]
+                entries[k] = (reader, (joint,), (("number", number),), type_)
 
 
 def _in_order(graph: Graph, order: Sequence[int], places: Sequence[int]) -> Graph:

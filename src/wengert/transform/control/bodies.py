@@ -29,6 +29,7 @@ __all__ = [
     "Derived",
     "active_outputs",
     "batched_body",
+    "expanded",
     "live_inputs",
     "pulled",
     "pushed",
@@ -122,9 +123,33 @@ def _finish(tape: Recorder, found: Sequence[Any], types: Sequence[Any]) -> Deriv
     )
 
 
+def expanded(graph: Graph) -> Graph:
+    """`graph` with entries that hold little of a loop replaced by ordinary loops, whose forward
+    derivative is linear in the tangents alone: it can be split and transposed."""
+    if not any(hasattr(entry[0], "expand") for entry in graph.entries):
+        return graph
+    tape = Recorder()
+    tape.lines = None
+    env: list[Any] = []
+    for i, (op, operands, params, type_) in enumerate(graph.entries):
+        if op is INPUT:
+            env.append(tape.input(type_, graph.names.get(i)))
+        elif op is CONSTANT:
+            index = tape._append_leaf(CONSTANT, type_)
+            tape.constants[index] = graph.constants[i]
+            env.append(tape.handle(tape, index, type_))
+        elif hasattr(op, "expand"):
+            env.append(op.expand([env[k] for k in operands], dict(params)))
+        else:
+            env.append(tape.record(op, tuple([env[k]._index for k in operands]), params))
+    inputs = [env[k]._index for k in graph.inputs]
+    return tape.graph([env[k]._index for k in graph.outputs], inputs)
+
+
 def pushed(graph: Graph, wrt: tuple[int, ...]) -> Derived:
     """Forward mode. Inputs: those of `graph`, then tangents of its inputs number `wrt`. Outputs:
     the tangents of its outputs."""
+    graph = expanded(graph)
 
     def make() -> Derived:
         tape = extend(graph)

@@ -25,7 +25,16 @@ from wengert.transform.control.staging import Layout, Staged, active_carries, st
 from wengert.transform.control.sums import Sum, sums
 from wengert.transform.inline import apply_graph
 
-__all__ = ["batched_carries", "given_up", "layout_of", "scan", "scan_params"]
+__all__ = [
+    "Reversal",
+    "Scan",
+    "batched_carries",
+    "given_up",
+    "layout_of",
+    "scan",
+    "scan_params",
+    "steps_first",
+]
 
 
 def layout_of(params: Any, count: int) -> Layout:
@@ -48,7 +57,7 @@ def scan_params(
     }
 
 
-class _Scan(Control):
+class Scan(Control):
     """Operands: constants, initial carries, stacked elements. Results: final carries, and the
     other outputs of the body, stacked."""
 
@@ -188,13 +197,12 @@ class _Scan(Control):
             body, flags, size, lambda k, _: k < layout.carries and flags[layout.consts + k]
         )
         operands = [
-            _steps_first(x) if own and k >= last else repeated(x, size) if flag and not own else x
+            steps_first(x) if own and k >= last else repeated(x, size) if flag and not own else x
             for k, (x, own, flag) in enumerate(zip(args, batched, flags, strict=True))
         ]
-        found = read(scan(*operands, **{**params, "body": made}))
+        found = read(self(*operands, **{**params, "body": made}))
         results = [
-            _steps_first(y) if carries[k] and k >= layout.carries else y
-            for k, y in enumerate(found)
+            steps_first(y) if carries[k] and k >= layout.carries else y for k, y in enumerate(found)
         ]
         return rebundled(results, carries, size)
 
@@ -212,8 +220,8 @@ def batched_carries(body: Graph, layout: Layout, batched: Sequence[bool], size: 
         flags = new
 
 
-def _steps_first(x: Any) -> Any:
-    # Exchanges the batch axis and the axis of steps.
+def steps_first(x: Any) -> Any:
+    """A handle with its first two axes, batch and steps, exchanged."""
     return TABLE["transpose"](x, axes=(1, 0, *range(2, x._type.ndim)))
 
 
@@ -248,6 +256,67 @@ def _late_operands(parts: Staged, xs: Sequence[Any], layout: Layout, params: Any
 # ---------------------------------------------------------------- transposition
 
 
+class Reversal:
+    """The transpose of a loop that is linear in some operands, as a loop in the other direction.
+
+    body, layout : of the loop back. Its carries begin with the cotangents of the carries, then
+        zeros of the types `begin`; its elements end with the cotangents of `ys`
+    consts, elements : operands of the loop that the loop back reads, by position
+    linear : operands of the loop back in which it is linear
+    """
+
+    def __init__(
+        self,
+        body: Graph,
+        layout: Layout,
+        linear: Sequence[int],
+        wanted: Sequence[bool],
+        given: Sequence[bool],
+    ) -> None:
+        seeds = [layout.carries + k for k, present in enumerate(given) if present]
+        back = transposed(body, tuple(linear), (*range(layout.carries), *seeds))
+        own = [k for k in range(layout.total) if k not in linear]
+        first, last = layout.consts, layout.consts + layout.carries
+        at = {k: i for i, k in enumerate(linear)}
+        self._first, self._carries, self._total = first, layout.carries, layout.total
+        self._wanted = wanted
+        self._summed = [k for k in linear if k < first and wanted[k] and back.present[at[k]]]
+        self._stacked = [k for k in linear if k >= last and wanted[k] and back.present[at[k]]]
+        self._plan = sums(
+            back.graph,
+            [back.graph.outputs[at[k]] for k in self._summed],
+            [body.input_types[k] for k in self._summed],
+        )
+        self.body = _reverse_body(back, self._plan, layout, own, at, self._stacked)
+        self.begin = self._plan.types
+        self.consts = [k for k in own if k < first]
+        self.elements = [k for k in own if k >= last]
+        self.layout = new = Layout(
+            len(self.consts), layout.carries + len(self.begin), len(self.elements) + len(seeds)
+        )
+        self.linear = [
+            *range(new.consts, new.consts + new.carries),
+            *range(new.total - len(seeds), new.total),
+        ]
+
+    def __len__(self) -> int:
+        return len(self.body)
+
+    def cotangents(self, found: Sequence[Any]) -> list[Any]:
+        """The cotangents of the wanted linear operands, by position, from the loop's results."""
+        result: list[Any] = [None] * self._total
+        result[self._first : self._first + self._carries] = found[: self._carries]
+        rest = found[self.layout.carries :]
+        for k, value in zip(self._stacked, rest, strict=False):
+            result[k] = value
+        totals = self._plan.finish(
+            found[self._carries : self.layout.carries], rest[len(self._stacked) :]
+        )
+        for k, total in zip(self._summed, totals, strict=True):
+            result[k] = total
+        return [value if want else None for value, want in zip(result, self._wanted, strict=True)]
+
+
 def _transpose(
     body: Graph,
     layout: Layout,
@@ -259,53 +328,25 @@ def _transpose(
     y_cts: Sequence[Any],
 ) -> list[Any]:
     """The cotangents of the wanted linear operands of a linear scan, by position."""
-    seeded = [
-        *range(layout.carries),
-        *[layout.carries + k for k, c in enumerate(y_cts) if c is not None],
-    ]
-    back = transposed(body, tuple(linear), tuple(seeded))
-    own = [k for k in range(layout.total) if k not in linear]
-    first, last = layout.consts, layout.consts + layout.carries
-    at = {k: i for i, k in enumerate(linear)}
-    summed = [k for k in linear if k < first and wanted[k] and back.present[at[k]]]
-    stacked = [k for k in linear if k >= last and wanted[k] and back.present[at[k]]]
-    plan = sums(
-        back.graph,
-        [back.graph.outputs[at[k]] for k in summed],
-        [body.input_types[k] for k in summed],
-    )
-    made = _reverse_body(back, plan, layout, own, at, stacked)
+    back = Reversal(body, layout, linear, wanted, [c is not None for c in y_cts])
     tape = innermost([c for c in (*carry_cts, *y_cts) if c is not None])
-    begin = [zeros(tape, t) for t in plan.types]
-    consts = [xs[k] for k in own if k < first]
-    elements = [xs[k] for k in own if k >= last] + [c for c in y_cts if c is not None]
-    new = Layout(len(consts), layout.carries + len(begin), len(elements))
-    at_seeds = new.total - sum(c is not None for c in y_cts)
     found = read(
         scan(
-            *consts,
+            *[xs[k] for k in back.consts],
             *carry_cts,
-            *begin,
-            *elements,
+            *[zeros(tape, t) for t in back.begin],
+            *[xs[k] for k in back.elements],
+            *[c for c in y_cts if c is not None],
             **scan_params(
-                made,
-                new,
+                back.body,
+                back.layout,
                 params["length"],
                 reverse=not params["reverse"],
-                linear=[*range(new.consts, new.consts + new.carries), *range(at_seeds, new.total)],
+                linear=back.linear,
             ),
         )
     )
-    result: list[Any] = [None] * layout.total
-    for k in range(layout.carries):
-        result[first + k] = found[k]
-    rest = found[new.carries :]
-    for k, value in zip(stacked, rest, strict=False):
-        result[k] = value
-    totals = plan.finish(found[layout.carries : new.carries], rest[len(stacked) :])
-    for k, total in zip(summed, totals, strict=True):
-        result[k] = total
-    return [value if want else None for value, want in zip(result, wanted, strict=True)]
+    return back.cotangents(found)
 
 
 def _reverse_body(
@@ -334,8 +375,8 @@ def _reverse_body(
 # ---------------------------------------------------------------- the declaration
 
 
-def _declare(function: Any) -> _Scan:
-    return _Scan(
+def _declare(function: Any) -> Scan:
+    return Scan(
         function,
         can_fail=True,
         symbol="scan",

@@ -15,7 +15,7 @@ from wengert.capture import Recorder
 from wengert.errors import GraphError
 from wengert.graph import CONSTANT, INPUT, Graph
 from wengert.ops import zeros
-from wengert.transform.control.bodies import rearranged
+from wengert.transform.control.bodies import expanded, rearranged
 from wengert.transform.graphs import extend
 from wengert.transform.memo import remembered
 from wengert.transform.merging import merged_entries
@@ -108,6 +108,7 @@ def staged(
     `flags` are closed (see `active_carries`); `wanted` says for each element of the results (the
     outputs after the carries) whether its tangent is asked for.
     """
+    body = expanded(body)
     return remembered(  # type: ignore[no-any-return]
         "staged",
         body,

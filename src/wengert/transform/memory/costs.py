@@ -35,7 +35,13 @@ def entry_cost(op: Any, types: tuple[Any, ...], params: Any, result: Any) -> flo
         return _CALL + moved + 0.5 * _products(dict(params)["spec"], types)
     bodies = [value for _, value in params if isinstance(value, Graph)]
     if bodies:
-        length = int(dict(params).get("length", 1))
+        known = dict(params)
+        length = int(known.get("length", 1))
+        if "back" in known:
+            from wengert.transform.memory.schedules import advances
+
+            again = advances(length, known["slots"]) * graph_cost(known["body"])
+            return _CALL + moved + again + length * graph_cost(known["back"])
         return _CALL + moved + length * sum([graph_cost(body) for body in bodies])
     if op.family == "elementwise":
         return _CALL + moved + float(0 if op.name in _PLAIN else _FUNCTION * result.size)
@@ -68,12 +74,21 @@ def scratch_bytes(op: Any, types: tuple[Any, ...], params: Any, result: Any) -> 
     """What NumPy holds beside operands and result while it computes an entry."""
     bodies = [value for _, value in params if isinstance(value, Graph)]
     if bodies:
-        from wengert.transform.memory.entries import ordinary_peak, step_peak
+        from wengert.transform.memory.entries import ordinary_peak, owned_peak, step_peak
 
-        if op.name == "scan":
-            known = dict(params)
-            return step_peak(known["body"], known["consts"], known["carries"])
-        return max(ordinary_peak(body) for body in bodies)
+        known = dict(params)
+        if "carries" not in known:
+            return max(ordinary_peak(body) for body in bodies)
+        forward = step_peak(known["body"], known["consts"], known["carries"])
+        if "back" not in known:
+            return forward
+        # States in slots, the first of which is an operand; then a step in either direction.
+        first, count = known["consts"], known["carries"]
+        state = sum([type_bytes(t) for t in known["body"].input_types[first : first + count]])
+        last = first + count + known["elements"]
+        owned = (*range(first, first + count), *range(last, last + known["backs"]))
+        behind = owned_peak(known["back"], owned, known["backs"])
+        return int((known["slots"] - 1) * state + max(forward + state, behind))
     if op.family == "elementwise" and op.name in _TWO_STEPS:
         return type_bytes(result)
     return 0

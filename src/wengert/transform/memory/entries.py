@@ -7,6 +7,7 @@ look at: they are no values of their own here, and are recorded anew where they 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from wengert.errors import BudgetError
@@ -16,7 +17,7 @@ from wengert.transform.memory.costs import entry_cost, scratch_bytes, type_bytes
 from wengert.transform.memory.planner import Schedule, plan, smallest_budget
 from wengert.transform.memory.problem import Problem, early_order, profile, reordered
 
-__all__ = ["Planned", "fitted_graph", "graph_problem", "ordinary_peak", "step_peak"]
+__all__ = ["Planned", "fitted_graph", "graph_problem", "ordinary_peak", "owned_peak", "step_peak"]
 
 
 class Planned(NamedTuple):
@@ -120,13 +121,18 @@ def ordinary_peak(graph: Graph) -> int:
 
 def step_peak(body: Graph, consts: int, carries: int) -> int:
     """Bytes that a step of a loop holds at most, beside the final carries and what is stacked."""
-    key = ("step", consts, carries)
+    return owned_peak(body, range(consts, consts + carries), carries)
+
+
+def owned_peak(body: Graph, owned: Sequence[int], results: int) -> int:
+    """Bytes that a graph holds at most beside its first `results` outputs and its inputs, but for
+    those number `owned`, which it gives up."""
+    key = ("owned", tuple(owned), results)
     found = body.schedules.get(key)
     if found is None:
-        owned = body.inputs[consts : consts + carries]
-        problem = graph_problem(body, frozenset(owned)).problem
+        problem = graph_problem(body, frozenset([body.inputs[k] for k in owned])).problem
         peak = int(profile(problem, problem.order).max(initial=0))
-        final = sum([type_bytes(body.type(k)) for k in body.outputs[:carries]])
+        final = sum([type_bytes(body.type(k)) for k in body.outputs[:results]])
         found = body.schedules[key] = max(0, peak - final)
     return int(found)
 

@@ -1,10 +1,11 @@
-"""Loops within a budget: stretches of steps whose history is not kept, but made again.
+"""Loops within a budget: of how many of their states are held, and how they are divided.
 
-The derivative of a `scan` keeps what it needs of each step. Cut into stretches, each a checkpoint,
-it keeps the carries at the cuts, and the history of one stretch at a time: about 2 sqrt(n) in place
-of n, for one more run. Stretches are cut in turn where that is not enough: with each further level
-the memory falls, to the order of log n, for one more run each. Where only a part of the loop has
-to be cut for the budget, the last steps are run as they are.
+The derivative of a `scan` keeps what it needs of each step. Within a budget, states are kept in its
+place, as many as there is room for, and the others are made again from them by the optimal schedule
+(`schedules`): a loop becomes a row of loops that begin where the schedule stores a state when it
+first passes, each of which is reversed with the slots that are left then (`revolving`). What is
+kept between them is the plan's to free. Where only a part of a loop has to be cut for the budget,
+its last steps are run as they are.
 """
 
 from __future__ import annotations
@@ -13,35 +14,41 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from wengert.capture import Captured, Recorder
-from wengert.graph import CONSTANT, INPUT, Graph, Traced
+from wengert.graph import CONSTANT, INPUT, Graph, Tape, Traced
 from wengert.ops import TABLE
 from wengert.run.budget import current_budget
 from wengert.transform.control.joining import joined_loops
 from wengert.transform.control.results import bundle, read
 from wengert.transform.control.scanning import layout_of, scan, scan_params
-from wengert.transform.control.staging import Layout
 from wengert.transform.graphs import forward_graph, vjp_graph
-from wengert.transform.memory.calls import checkpoint_call
+from wengert.transform.memory.costs import type_bytes
 from wengert.transform.memory.entries import ordinary_peak
+from wengert.transform.memory.planner import MOST_WORK
+from wengert.transform.memory.revolving import revolve_scan
+from wengert.transform.memory.schedules import advances, first_stretch
 
-__all__ = ["cut_loops", "loops_within"]
+__all__ = ["Cut", "cut_loops", "loops_within", "with_cuts"]
 
 #: What captures a function for forward and for reverse mode.
 _FORWARD, _REVERSE = ("jvp", "linearize", "jacobian"), ("grad", "vjp")
 
 #: Loops shorter than this are left as they are.
 _SHORT = 4
-#: Halving a share this often finds the steps that need not be cut.
-_HALVINGS = 4
+#: A loop is divided into at most this many; further states are kept within the last one.
+_MOST_PARTS = 64
+#: Shares of a loop that are tried with the rest run as it is.
+_SHARES = (0.875, 0.75, 0.5, 0.25, 0.125)
+#: How many of the shares are made, those first that promise the fewest steps, and how often the
+#: room for states is corrected by what the derivative turns out to hold.
+_TRIED, _TRIES = 2, 5
 
 
 class Cut(NamedTuple):
-    """How a loop is cut: stretches of `length` steps, each cut again `levels - 1` times, over the
-    first `share` of the loop."""
+    """How loops are cut: `room` bytes of states are held of each, over the first `share` of its
+    steps."""
 
-    levels: int
-    factor: float
-    share: float
+    room: int
+    share: float = 1.0
 
 
 def cut_loops(
@@ -55,7 +62,15 @@ def cut_loops(
     budget = current_budget()
     if budget is None or not any(_is_loop(entry) for entry in captured.graph.entries):
         return captured.graph, captured.known
-    cut = loops_within(captured.graph, budget, lambda g: _derived_again(captured, derive(g)))
+    # Native code keeps other values of a step than the interpreter, which is what is counted here:
+    # a loop of which only the states are kept takes the same in both.
+    outermost: Tape = captured.tape
+    while outermost.parent is not None:
+        outermost = outermost.parent
+    shares = () if outermost.purpose == "compile" else _SHARES
+    cut = loops_within(
+        captured.graph, budget, lambda g: _derived_again(captured, derive(g)), shares
+    )
     return (cut, captured.known) if cut is captured.graph else (cut, {})
 
 
@@ -75,45 +90,76 @@ def _derived_again(captured: Captured, graph: Graph) -> Graph:
     return graph
 
 
-def loops_within(graph: Graph, budget: int, derive: Callable[[Graph], Graph]) -> Graph:
+def loops_within(
+    graph: Graph, budget: int, derive: Callable[[Graph], Graph], shares: Sequence[float] = _SHARES
+) -> Graph:
     """`graph` with its loops cut so that the graph that `derive` makes of it fits a budget.
 
     The graph itself, if that fits, or if it has no loops; the one whose derivative holds least, if
-    none fits.
+    none fits. Of those that fit it is the one with the fewest steps. `shares` are those of a loop
+    that may be cut alone.
     """
     if not any(_is_loop(entry) for entry in graph.entries):
         return graph
-    best, least = graph, ordinary_peak(derive(graph))
-    if least <= budget:
+    whole = ordinary_peak(derive(graph))
+    if whole <= budget:
         return graph
-    longest = max(dict(e[2])["length"] for e in graph.entries if _is_loop(e))
-    for levels in range(1, max(2, longest.bit_length())):
-        before = least
-        for factor in (1.0, 0.5, 2.0, 0.25, 4.0):
-            made = _with_cuts(graph, Cut(levels, factor, 1.0))
-            peak = ordinary_peak(derive(made))
-            if peak < least:
-                best, least = made, peak
-            if peak <= budget:
-                return _less_cut(graph, budget, derive, Cut(levels, factor, 1.0), made)
-        if least >= before:
+    least = ordinary_peak(derive(with_cuts(graph, Cut(0))))
+    if least > budget:
+        return with_cuts(graph, Cut(0)) if least < whole else graph
+    # What a derivative holds is nearly linear in the room for states and in the share.
+    cuts = [Cut(budget - least)]
+    for share in shares:
+        room = budget - int(least + (1.0 - share) * (whole - least))
+        if room >= 0:
+            cuts.append(Cut(room, share))
+    cuts.sort(key=lambda cut: _steps(graph, cut))
+    for cut in cuts[:_TRIED]:
+        found = _widest(graph, budget, derive, cut)
+        if found is not None:
+            return found
+    return _widest(graph, budget, derive, Cut(budget - least)) or with_cuts(graph, Cut(0))
+
+
+def _widest(graph: Graph, budget: int, derive: Callable[[Graph], Graph], cut: Cut) -> Graph | None:
+    """The graph cut over a share, with as much room for states as the budget leaves; None if it
+    leaves none."""
+
+    def made(room: int) -> tuple[Graph, int]:
+        found = with_cuts(graph, cut._replace(room=room))
+        return found, ordinary_peak(derive(found))
+
+    state = min(state_bytes(dict(e[2])) for e in graph.entries if _is_loop(e))
+    low, high = 0, cut.room
+    best, least = made(0)
+    if least > budget:
+        return None
+    room, most = high, 0
+    for _ in range(_TRIES):
+        if _steps(graph, cut._replace(room=room)) >= _steps(graph, cut._replace(room=low)):
             break
+        found, peak = made(room)
+        if peak <= budget:
+            best, low, least = found, room, peak
+            if room == cut.room:
+                break
+        else:
+            high, most = room, peak
+        room = low + (budget - least) * (high - low) // max(1, most - least)
+        room = max(low, min(room, high - state))
     return best
 
 
-def _less_cut(
-    graph: Graph, budget: int, derive: Callable[[Graph], Graph], cut: Cut, made: Graph
-) -> Graph:
-    """The same with as many of the last steps uncut as the budget allows."""
-    low, high = 0.0, 1.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        other = _with_cuts(graph, cut._replace(share=middle))
-        if ordinary_peak(derive(other)) <= budget:
-            made, high = other, middle
-        else:
-            low = middle
-    return made
+def _steps(graph: Graph, cut: Cut) -> int:
+    """The steps that are made again, of all loops."""
+    total = 0
+    for entry in graph.entries:
+        if _is_loop(entry):
+            params = dict(entry[2])
+            first = _cut_steps(params["length"], cut)
+            if first:
+                total += advances(first, _slots(params, first, cut))
+    return total
 
 
 def _is_loop(entry: Any) -> bool:
@@ -124,7 +170,29 @@ def _is_loop(entry: Any) -> bool:
     return not known["linear"] and known["length"] >= _SHORT
 
 
-def _with_cuts(graph: Graph, cut: Cut) -> Graph:
+def _cut_steps(length: int, cut: Cut) -> int:
+    """How many steps of a loop are cut: the first ones."""
+    steps = int(length * cut.share)
+    return steps if steps >= _SHORT else 0
+
+
+def _slots(params: Any, length: int, cut: Cut) -> int:
+    """How many states of a loop are held, the first one included."""
+    state = state_bytes(params)
+    least = 1
+    while advances(length, least) > MOST_WORK * length:
+        least += 1
+    return int(min(max(least, 1 + cut.room // max(1, state)), length))
+
+
+def state_bytes(params: Any) -> int:
+    """The bytes of a state of a loop."""
+    consts, carries = params["consts"], params["carries"]
+    return sum([type_bytes(t) for t in params["body"].input_types[consts : consts + carries]])
+
+
+def with_cuts(graph: Graph, cut: Cut) -> Graph:
+    """The graph with each of its loops cut."""
     tape = Recorder()
     tape.lines = None
     env: list[Any] = []
@@ -147,46 +215,48 @@ def _with_cuts(graph: Graph, cut: Cut) -> Graph:
 def _loop(operands: Sequence[Any], params: Any, cut: Cut) -> list[Any]:
     """The results of a loop, cut."""
     layout, length = layout_of(params, len(operands)), params["length"]
-    if length < _SHORT or cut.levels < 1:
-        return read(_run(operands, layout, params, length))
-    stretch = _stretch(length, cut)
-    count = int(length * cut.share) // stretch
-    first = count * stretch
     consts, carries, stacks = layout.parts(operands)
     reverse = params["reverse"]
-    # A reversed loop begins at the end of its elements.
-    begin = length - first if reverse else 0
-    results: list[list[Any]] = []
-    if count:
-        parts = [_part(x, begin, begin + first) for x in stacks]
-        found = _stretches([*consts, *carries, *parts], layout, params, count, stretch, cut)
+    pieces: list[list[Any]] = []
+    for begin, end, slots in _pieces(params, length, cut):
+        # A reversed loop begins at the end of its elements.
+        low, high = (length - end, length - begin) if reverse else (begin, end)
+        parts = [_part(x, low, high) for x in stacks]
+        known = scan_params(params["body"], layout, end - begin, reverse=reverse)
+        if slots:
+            found = read(revolve_scan(*consts, *carries, *parts, **known, slots=slots))
+        else:
+            found = read(scan(*consts, *carries, *parts, **known))
         carries = found[: layout.carries]
-        results.append(found[layout.carries :])
-    if first < length:
-        low, high = (0, length - first) if reverse else (first, length)
-        rest = [_part(x, low, high) for x in stacks]
-        # What a cut of the whole loop leaves over is like a stretch.
-        deeper = cut._replace(levels=cut.levels - 1 if cut.share == 1.0 else 0)
-        found = _loop([*consts, *carries, *rest], {**params, "length": length - first}, deeper)
-        carries = found[: layout.carries]
-        results.append(found[layout.carries :])
+        pieces.append(found[layout.carries :])
     if reverse:
-        results.reverse()
+        pieces.reverse()
     joined = [
         ys[0] if len(ys) == 1 else TABLE["concatenate"](*ys, axis=0)
-        for ys in zip(*results, strict=True)
+        for ys in zip(*pieces, strict=True)
     ]
     return [*carries, *joined]
 
 
-def _stretch(length: int, cut: Cut) -> int:
-    """Steps of a stretch: the root of the length for one level, more where it is cut again."""
-    steps = length ** (cut.levels / (cut.levels + 1)) * cut.factor
-    return int(min(max(2, round(steps)), length // 2))
-
-
-def _run(operands: Sequence[Any], layout: Layout, params: Any, length: int) -> Any:
-    return scan(*operands, **scan_params(params["body"], layout, length, reverse=params["reverse"]))
+def _pieces(params: Any, length: int, cut: Cut) -> list[tuple[int, int, int]]:
+    """The stretches of a loop: begin, end, and the states that are held in it; 0 where it is run as
+    it is. Together they are the schedule of the whole, up to where it first turns back."""
+    found: list[tuple[int, int, int]] = []
+    begin, end = 0, _cut_steps(length, cut)
+    slots = _slots(params, end, cut) if end else 0
+    while slots > 1 and end - begin > 1 and len(found) < _MOST_PARTS - 1:
+        middle = begin + first_stretch(end - begin, slots)
+        found.append((begin, middle, slots))
+        begin, slots = middle, slots - 1
+    if end == length and end - begin > 1:
+        # The schedule turns before the last step, with the state there at hand.
+        found.append((begin, end - 1, slots))
+        begin = end - 1
+    if begin < end:
+        found.append((begin, end, slots))
+    if end < length:
+        found.append((end, length, 0))
+    return found
 
 
 def _part(x: Any, begin: int, end: int) -> Any:
@@ -194,32 +264,3 @@ def _part(x: Any, begin: int, end: int) -> Any:
         return x
     key = ((begin, end, 1), *((0, n, 1) for n in x._type.shape[1:]))
     return TABLE["slice_index"](x, key=key)
-
-
-def _stretches(
-    operands: Sequence[Any], layout: Layout, params: Any, count: int, stretch: int, cut: Cut
-) -> list[Any]:
-    """A loop over stretches, each a checkpoint around a loop over its steps."""
-    consts, carries, stacks = layout.parts(operands)
-    grouped = [TABLE["reshape"](x, shape=(count, stretch, *x._type.shape[1:])) for x in stacks]
-    inner, outer = Recorder(), Recorder()
-    types = [x._type for x in (*consts, *carries)]
-    types += [x._type.with_shape(x._type.shape[1:]) for x in grouped]
-    deeper = cut._replace(levels=cut.levels - 1, share=1.0)
-    found = _loop([inner.input(t) for t in types], {**params, "length": stretch}, deeper)
-    body = inner.graph([h._index for h in found])
-    entry = checkpoint_call(*[outer.input(t) for t in types], body=body, linear=(), delayed=False)
-    made = outer.graph([h._index for h in read(entry)])
-    results = read(
-        scan(
-            *consts,
-            *carries,
-            *grouped,
-            **scan_params(made, layout, count, reverse=params["reverse"]),
-        )
-    )
-    ys = results[layout.carries :]
-    return [
-        *results[: layout.carries],
-        *[TABLE["reshape"](y, shape=(count * stretch, *y._type.shape[2:])) for y in ys],
-    ]

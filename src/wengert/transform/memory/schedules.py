@@ -15,11 +15,13 @@ from typing import NamedTuple
 
 __all__ = [
     "Action",
+    "Move",
     "advances",
     "advances_online",
     "capacity",
     "first_stretch",
     "kept_online",
+    "moves",
     "repetitions",
     "revolve",
 ]
@@ -111,6 +113,67 @@ def revolve(steps: int, slots: int, first: int = 0) -> Iterator[Action]:
                 stack.append(("segment", middle, end, free - 1))
             else:
                 stack.append(("segment", middle, end, 1))
+
+
+class Move(NamedTuple):
+    """One step of a schedule, with the places of states.
+
+    forward : whether step `step` is run forward, or reversed
+    source : the place of the state before it, -1 for the initial state
+    target : the place of the state after it; -1 where it is reversed
+    """
+
+    forward: bool
+    step: int
+    source: int
+    target: int
+
+
+def moves(steps: int, slots: int) -> tuple[list[Move], int]:
+    """The actions of `revolve` step by step, and how many places for states they take.
+
+    Storing, restoring and freeing take no time: a state that is stored stays where it was made.
+
+    >>> moves(2, 1)
+    ([Move(forward=True, step=0, source=-1, target=0),
+      Move(forward=False, step=1, source=0, target=-1),
+      Move(forward=False, step=0, source=-1, target=-1)], 1)
+    """
+    found: list[Move] = []
+    free: list[int] = []
+    places = 0
+    stored = {0: -1}
+    current, now = -1, 0
+
+    def leave() -> None:
+        if current >= 0 and current not in stored.values():
+            free.append(current)
+
+    for what, step in revolve(steps, slots):
+        if what == "advance":
+            for s in range(now, step):
+                if free:
+                    target = free.pop()
+                else:
+                    target, places = places, places + 1
+                found.append(Move(True, s, current, target))
+                leave()
+                current = target
+            now = step
+        elif what == "store":
+            stored[step] = current
+        elif what == "restore":
+            leave()
+            current, now = stored[step], step
+        elif what == "free":
+            place = stored.pop(step)
+            if place != current:
+                free.append(place)
+        else:
+            found.append(Move(False, step, current, -1))
+            leave()
+            current = -1
+    return found, places
 
 
 def kept_online(steps: int, slots: int) -> list[int]:
