@@ -7,6 +7,7 @@ of them; the layout of the arena follows from where slots are used, as always.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from wengert.errors import BudgetError
@@ -49,21 +50,29 @@ def fitted_plan(graph: Graph, budget: int) -> Plan:
 
     Raises `BudgetError`, which states the smallest budget that a plan was found for.
     """
-    return _Fitter(graph, budget).fit()
+    ordinary = Planner(graph).plan()
+    taken = ordinary.arena_bytes + sum([type_bytes(graph.type(k)) for k in graph.outputs])
+    if taken <= budget:
+        ordinary.fitted = Fitted(budget, taken, taken, taken, 1.0)
+        return ordinary
+    return _Fitter(graph, budget, taken).fit()
 
 
 class _Fitter:
-    def __init__(self, graph: Graph, budget: int) -> None:
+    def __init__(self, graph: Graph, budget: int, ordinary: int) -> None:
         self.graph = graph
         self.budget = budget
+        self.taken = ordinary
         self.results = sum([type_bytes(graph.type(k)) for k in graph.outputs])
         self.scratch: list[int] = []
         planner = Planner(graph)
         inputs = planner.begin()
-        self.units = planner.units()
+        self.units = planner.units(accumulating=True)
+        self.sums = planner.sums
         for unit in self.units:
             self.scratch.append(self._run_once(planner, unit))
-        self.ordinary = planner.finished(inputs)
+        # Without strips, in which what many steps make is held at once.
+        self.plain = planner.finished(inputs)
 
     def _run_once(self, planner: Planner, unit: LoweredGroup | int) -> int:
         """Append a unit's steps; the bytes of slots that hold no value of the graph."""
@@ -106,7 +115,9 @@ class _Fitter:
                     problem.size.append(0 if k in own else _aligned(type_bytes(part)))
                     problem.maker.append(at)
             problem.writes.append(tuple(range(begin, len(problem.size))))
-            members = unit.members if isinstance(unit, LoweredGroup) else [unit]
+            members: Sequence[int] = [unit] if isinstance(unit, int) else unit.members
+            if isinstance(unit, int) and unit in self.sums:
+                members = self.sums[unit].members
             problem.cost.append(sum([self._cost(k) for k in members]))
             problem.scratch.append(self.scratch[number])
         results = frozenset(v for k in graph.outputs for v in self._values(k))
@@ -146,6 +157,8 @@ class _Fitter:
     def _reads_and_writes(self, unit: LoweredGroup | int) -> tuple[list[int], list[int]]:
         if isinstance(unit, LoweredGroup):
             return list(unit.loads), list(unit.stores)
+        if unit in self.sums:
+            return self.sums[unit].reads, [unit]
         return list(self.graph.entries[unit][1]), [unit]
 
     def _cost(self, k: int) -> float:
@@ -156,10 +169,10 @@ class _Fitter:
 
     def fit(self) -> Plan:
         """The plan."""
-        taken = self.ordinary.arena_bytes + self.results
-        if taken <= self.budget:
-            self.ordinary.fitted = Fitted(self.budget, taken, taken, taken, 1.0)
-            return self.ordinary
+        plain = self.plain.arena_bytes + self.results
+        if plain <= self.budget:
+            self.plain.fitted = Fitted(self.budget, plain, plain, self.taken, 1.0)
+            return self.plain
         self.problem()
         room = self.budget - self.results
         target = room
@@ -179,8 +192,7 @@ class _Fitter:
 
     def _refusal(self, made: Plan | None, least: int) -> BudgetError:
         arena = made.arena_bytes if made is not None else least
-        taken = self.ordinary.arena_bytes + self.results
-        return infeasible(self.budget, arena + self.results, taken)
+        return infeasible(self.budget, arena + self.results, self.taken)
 
     def _made(self, target: int) -> Plan | None:
         """The plan of a schedule whose values take `target` bytes, if they fit without gaps."""
@@ -188,6 +200,7 @@ class _Fitter:
         if schedule is None:
             return None
         planner = Planner(self.graph)
+        planner.sums = self.sums
         inputs = planner.begin()
         own = set(self.graph.outputs)
         for k in (*self.graph.inputs, *self.graph.constants):
@@ -202,12 +215,11 @@ class _Fitter:
             for k in writes:
                 self._name_again(planner, k)
         plan = planner.finished(inputs)
-        taken = self.ordinary.arena_bytes + self.results
         plan.fitted = Fitted(
             self.budget,
             schedule.peak + self.results,
             plan.arena_bytes + self.results,
-            taken,
+            self.taken,
             schedule.work / max(schedule.ordinary_work, 1e-9),
         )
         return plan

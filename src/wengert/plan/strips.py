@@ -27,6 +27,8 @@ _SHORT_NS = 30_000
 _LEAST_ROWS = 8
 #: How many bytes steps that are put off may read: what they read stays in memory.
 _MOST_PUT_OFF = 1 << 17
+#: How many bytes the steps of a strip may write: all of it is held until the strip ends.
+_MOST_WRITTEN = 1 << 21
 #: Among how many steps those of a strip are looked for.
 _WINDOW = 64
 
@@ -123,10 +125,13 @@ def with_strips(
 def _longest(left: Sequence[NativeStep | NumpyStep], sizes: Sequence[int]) -> tuple[_Strip, int]:
     """The strip that begins with the first step, and how many steps it takes or puts off."""
     strip = _Strip()
-    stop = kept = 0
+    stop = kept = written = 0
     for number, step in enumerate(left[:_WINDOW]):
         # Loops, checks of indices and NumPy's steps stay where they are.
         if not isinstance(step, NativeStep) or (step.spec is None and not step.calls_blas()):
+            break
+        written += sum(sizes[s] for s in step.writes)
+        if strip.steps and written > _MOST_WRITTEN:
             break
         if strip.take(step):
             stop, kept = number + 1, len(strip.put_off)

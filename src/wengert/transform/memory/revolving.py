@@ -9,7 +9,7 @@ tangent. The pullback of `revolve_back` is linear in what goes back, so that its
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -453,25 +453,12 @@ class _RevolveBack(Control):
         return bundle(*found)
 
 
-def _declare_scan(function: Any) -> _RevolveScan:
-    return _RevolveScan(
-        function,
-        symbol="scan",
-        latex=r"\operatorname{{scan}}({0}, \dots)",
-        samples=lambda rng, dtype: [],
-    )
+def _declare(kind: Any, name: str) -> Callable[[Any], Any]:
+    latex = rf"\operatorname{{{{{name}}}}}({{0}}, \dots)"
+    return lambda function: kind(function, symbol=name, latex=latex, samples=lambda rng, dtype: [])
 
 
-def _declare_back(function: Any) -> _RevolveBack:
-    return _RevolveBack(
-        function,
-        symbol="revolve",
-        latex=r"\operatorname{{revolve}}({0}, \dots)",
-        samples=lambda rng, dtype: [],
-    )
-
-
-@_declare_scan
+@_declare(_RevolveScan, "scan")
 def revolve_scan(
     *operands: Any,
     body: Graph,
@@ -485,7 +472,7 @@ def revolve_scan(
     """A `scan` whose reversal holds `slots` states and makes the others again."""
 
 
-@_declare_back
+@_declare(_RevolveBack, "revolve")
 def revolve_back(
     *operands: Any,
     body: Graph,
