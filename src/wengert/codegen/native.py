@@ -16,6 +16,7 @@ from wengert.codegen.control import build_control
 from wengert.codegen.memory import build_memory
 from wengert.codegen.pycall import build_entry
 from wengert.codegen.threads import build_threads
+from wengert.codegen.trials import build_trials
 
 __all__ = ["build_further", "build_runtime"]
 
@@ -39,9 +40,9 @@ def build_runtime(module: ir.Module) -> list[str]:
 
 
 def build_further(module: ir.Module) -> list[str]:
-    """Add what only some programs need: loops, branches, and checks of indices."""
+    """Add what only some programs need: loops, branches, checks of indices, and trials."""
     ir.Function(module, _STEPS, "run_steps")
-    return [*build_bounds(module), *build_control(module)]
+    return [*build_bounds(module), *build_control(module), *build_trials(module)]
 
 
 def _constant(value: int) -> Any:

@@ -24,6 +24,7 @@ __all__ = [
     "SHORT",
     "SITE",
     "SOURCES",
+    "TRIAL",
     "numbered",
 ]
 
@@ -154,7 +155,12 @@ POOL = {
     "unhelped": 48,
 }
 POOL_WORDS = 56
-#: Beside the number of chunks of a step: it is short.
+#: Beside the number of chunks of a step: it is short, and the word before the addresses of its
+#: argument blocks is that of its plan's trial.
 SHORT = 1 << 32
+#: Words of a trial (`trials`): how many calls there were, whether short jobs are kept to one
+#: thread, when a timed call began, the best times in nanoseconds of both ways; the address of
+#: `clock_gettime`, and the number of its clock.
+TRIAL = numbered("calls", "is_alone", "began", "alone", "shared", "clock", "which")
 #: A value of `next` at which there is nothing to take.
 CLOSED = 1 << 40

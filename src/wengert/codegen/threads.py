@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from wengert.codegen import ir
-from wengert.codegen.tables import CLOSED, POOL, SHORT
+from wengert.codegen.tables import CLOSED, POOL, SHORT, TRIAL
 
 __all__ = ["build_threads"]
 
@@ -144,6 +144,14 @@ def _build_run_chunks(module: ir.Module, state: Any, take: Any) -> None:
     pool = b.load(state)
     b.cbranch(b.icmp_unsigned("!=", pool, _c(0)), ask, alone)
     b.position_at_end(ask)
+    is_short = b.icmp_signed("!=", b.and_(marked, _c(SHORT)), _c(0))
+    tried, shared = (function.append_basic_block(n) for n in ("tried", "shared"))
+    b.cbranch(is_short, tried, shared)
+    b.position_at_end(tried)
+    trial = b.load(b.inttoptr(b.sub(blocks, _c(8)), I64.as_pointer()))
+    kept = b.load(_word(b, trial, TRIAL["is_alone"]))
+    b.cbranch(b.icmp_signed("==", kept, _c(0)), shared, alone)
+    b.position_at_end(shared)
     was_busy = b.atomic_rmw("xchg", _word(b, pool, POOL["busy"]), _c(1), "acquire")
     b.cbranch(b.icmp_unsigned("==", was_busy, _c(0)), parallel, alone)
 
@@ -172,7 +180,6 @@ def _build_run_chunks(module: ir.Module, state: Any, take: Any) -> None:
     b.store_atomic(_c(0), _word(b, pool, POOL["next"]), "seq_cst", 8)
     workers, others = b.load(_word(b, pool, POOL["workers"])), b.sub(count, _c(1))
     wanted = b.select(b.icmp_signed("<", workers, others), workers, others)
-    is_short = b.icmp_signed("!=", b.and_(marked, _c(SHORT)), _c(0))
     wanted = b.select(is_short, _helpers(b, pool, wanted), wanted)
     each(wanted, lambda i: _call(b, pool, POOL["post"], b.add(pool, _c(8 * POOL["work"]))))
     b.call(take, [pool])

@@ -1,8 +1,9 @@
 """Plans: a graph as flat steps over memory laid out ahead."""
 
 from wengert.plan.executable import Executable, ready_array
+from wengert.plan.linking import link
 from wengert.plan.native import NativeCallable, enter_directly
-from wengert.plan.plan import Plan, link, make_plan, unlinked_plan
+from wengert.plan.plan import Plan, make_plan, unlinked_plan
 from wengert.plan.site import Site
 from wengert.plan.steps import NativeStep, NumpyStep
 

@@ -6,18 +6,16 @@ computes yet). Consecutive native steps run in one call.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from wengert.codegen.engine import compile_kernels, runtime_address
 from wengert.codegen.kernel import Spec
 from wengert.codegen.pool import worker_count
 from wengert.codegen.supported import supports
-from wengert.codegen.tables import PANEL_BYTES, SHORT
+from wengert.codegen.tables import PANEL_BYTES
 from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.plan.accumulation import Accumulation, accumulations
 from wengert.plan.blas import blas_threads
@@ -26,6 +24,7 @@ from wengert.plan.control import CONTROL, lower_control
 from wengert.plan.fusion import REDUCTIONS, Group, fuse
 from wengert.plan.indices import given, index_args, indices_of
 from wengert.plan.interpreted import numpy_function, reshaped
+from wengert.plan.linking import link
 from wengert.plan.lowering import LoweredGroup, lower
 from wengert.plan.moves import TARGET, Walk, safe_walks, whole_copy
 from wengert.plan.products import Product, as_product, is_own, product_step
@@ -37,7 +36,6 @@ __all__ = [
     "Plan",
     "Planner",
     "fusible",
-    "link",
     "make_plan",
     "unlinked_plan",
 ]
@@ -401,54 +399,6 @@ class Planner:
         """A rough count of the operations of a step."""
         moved = sum(self.bytes[s] // 4 for s in (*step.reads, *step.writes))
         return moved + (step.work if isinstance(step, NativeStep) else 0)
-
-
-def link(plan: Plan) -> None:
-    """Compile the kernels and lay the native steps out as tables of (address, arguments)."""
-    compiled = iter(compile_kernels(plan.specs))
-    run: list[tuple[int, int, int]] = []
-
-    def kept(words: Sequence[int]) -> int:
-        plan.tables.append(np.array(words or [0], np.int64))
-        return int(plan.tables[-1].ctypes.data)
-
-    for _, together in itertools.groupby(
-        zip(moments(plan.steps), plan.steps, strict=True), key=lambda pair: pair[0]
-    ):
-        calls: list[tuple[int, list[int]]] = []
-        is_short = False
-        for _, step in together:
-            if isinstance(step, NumpyStep):
-                _end_segment(plan, run)
-                plan.segments.append(step)
-                continue
-            if step.spec is not None:
-                kernel = next(compiled)
-                step.origin = kernel.origin
-                address = kernel.address
-            else:
-                address = runtime_address(step.runtime)
-            is_short = step.is_short
-            calls.append((address, [kept(args) for args in step.blocks]))
-        if len(calls) > 1:
-            chunks = zip(
-                *[[(address, x) for x in blocks] for address, blocks in calls], strict=True
-            )
-            blocks = [kept([len(calls), *itertools.chain(*pairs)]) for pairs in chunks]
-            marked = len(blocks) | (SHORT if is_short else 0)
-            run.append((runtime_address("run_strip"), kept(blocks), marked))
-        elif calls:
-            address, blocks = calls[0]
-            run.append((address, kept(blocks), len(blocks)))
-    _end_segment(plan, run)
-
-
-def _end_segment(plan: Plan, run: list[tuple[int, int, int]]) -> None:
-    if run:
-        table = np.array(run, np.int64)
-        plan.tables.append(table)
-        plan.segments.append((table.ctypes.data, len(run)))
-        run.clear()
 
 
 def _plan_body(graph: Graph) -> Plan:

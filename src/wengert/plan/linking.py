@@ -1,0 +1,100 @@
+"""Linking: from the steps of a plan to the tables that native code goes through."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import itertools
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wengert.codegen.engine import compile_kernels, runtime_address
+from wengert.codegen.tables import SHORT, TRIAL
+from wengert.plan.steps import NativeStep, NumpyStep, moments
+
+if TYPE_CHECKING:
+    from wengert.plan.plan import Plan
+
+__all__ = ["link"]
+
+
+class _Linker:
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.run: list[tuple[int, int, int]] = []
+        #: The address of the words of the trial of this segment, once it has short jobs.
+        self.trial = 0
+
+    def kept(self, words: Sequence[int]) -> int:
+        """The address of words that live as long as the plan."""
+        self.plan.tables.append(np.array(words or [0], np.int64))
+        return int(self.plan.tables[-1].ctypes.data)
+
+    def native(self, steps: Sequence[NativeStep], addresses: Sequence[int]) -> None:
+        """Add a step, or the steps of a strip."""
+        blocks = [[self.kept(args) for args in step.blocks] for step in steps]
+        if len(steps) == 1:
+            self.run.append((addresses[0], self.kept(blocks[0]), len(blocks[0])))
+            return
+        chunks = [
+            self.kept([len(steps), *itertools.chain(*zip(addresses, chunk, strict=True))])
+            for chunk in zip(*blocks, strict=True)
+        ]
+        run_strip = runtime_address("run_strip")
+        if not steps[0].is_short or not _clock():
+            self.run.append((run_strip, self.kept(chunks), len(chunks)))
+            return
+        if not self.trial:
+            words = dict.fromkeys(TRIAL, 0) | {"clock": _clock(), "which": time.CLOCK_MONOTONIC}
+            self.trial = self.kept(list(words.values()))
+        self.run.append((run_strip, self.kept([self.trial, *chunks]) + 8, len(chunks) | SHORT))
+
+    def end_segment(self) -> None:
+        """What follows is NumPy's, or nothing."""
+        if self.trial:
+            given = self.kept([self.kept([self.trial])])
+            self.run.insert(0, (runtime_address("begin_trial"), given, 1))
+            self.run.append((runtime_address("end_trial"), given, 1))
+        if self.run:
+            table = np.array(self.run, np.int64)
+            self.plan.tables.append(table)
+            self.plan.segments.append((table.ctypes.data, len(self.run)))
+        self.run, self.trial = [], 0
+
+
+@functools.cache
+def _clock() -> int:
+    """The address of `clock_gettime`; 0 where the C library has none."""
+    try:
+        function = ctypes.CDLL(None).clock_gettime
+    except (OSError, AttributeError, TypeError):
+        return 0
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+def link(plan: Plan) -> None:
+    """Compile the kernels and lay the native steps out as tables of (address, arguments)."""
+    compiled = iter(compile_kernels(plan.specs))
+    linker = _Linker(plan)
+    numbered = zip(moments(plan.steps), plan.steps, strict=True)
+    for _, group in itertools.groupby(numbered, key=lambda pair: pair[0]):
+        steps: list[NativeStep] = []
+        addresses: list[int] = []
+        for _, step in group:
+            if isinstance(step, NumpyStep):
+                linker.end_segment()
+                plan.segments.append(step)
+                continue
+            steps.append(step)
+            if step.spec is not None:
+                kernel = next(compiled)
+                step.origin = kernel.origin
+                addresses.append(kernel.address)
+            else:
+                addresses.append(runtime_address(step.runtime))
+        if steps:
+            linker.native(steps, addresses)
+    linker.end_segment()
