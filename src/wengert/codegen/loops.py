@@ -267,7 +267,7 @@ class _Builder:
         length = b.sub(stop, start)
         # Before the loop: where registers are short, LLVM reads them from memory in it, which costs
         # less than to repeat a number in all lanes again and again.
-        self.splats = {k: splat(b, self.row_values[k], lanes) for k in self._of_rows(phase)}
+        self.splats = {k: splat(b, self.row_values[k], lanes) for k in self._of_rows()}
         first = [
             splat(
                 b,
@@ -319,9 +319,16 @@ class _Builder:
             step.next = self._elements(step.index, phase, 1, reductions, stores, kept, step.carried)
         return step.results
 
-    def _of_rows(self, phase: int) -> set[int]:
-        """The row values that are known before the inner loop of a phase."""
-        return {k for k in self.row_values if self.lanes > 1 and self.phase[k] < phase + 1}
+    def _of_rows(self) -> set[int]:
+        """The row values that inner loops read, as far as they are known yet."""
+        if self.lanes == 1:
+            return set()
+        n = len(self.loads)
+        found = {s.value for s in self.spec.stores if self._stored_in_loop(s)}
+        for number, instruction in enumerate(self.spec.body, start=n):
+            if self.full[number] or instruction.reduces:
+                found.update(instruction.operands)
+        return {k for k in found if k in self.row_values and not self.full[k]}
 
     def _is_heavy(self, phase: int) -> bool:
         # A transcendental function keeps the processor busy enough; copies of it cost code.
