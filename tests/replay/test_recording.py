@@ -192,7 +192,7 @@ def test_parts(key, native):
 def test_a_part_read_often_stays_native(native, monkeypatch):
     seen = []
     plain = Variable.__getitem__.function
-    tape, (x,) = variables([np.ones((50, 2))])
+    _, (x,) = variables([np.ones((50, 2))])
     for _ in range(3):
         parts = [x[k] for k in range(50)]
     monkeypatch.setattr(Variable.__getitem__, "function", lambda *a: seen.append(a) or plain(*a))

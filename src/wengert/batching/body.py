@@ -154,10 +154,11 @@ class Body:
         """Whether `backward_natively` may be used."""
         return self._late is not None
 
-    def forward_natively(self, n: int, addresses: Sequence[int]) -> None:
-        """As `forward`, from the addresses of operands, results and residuals."""
+    def forward_natively(self, n: int, addresses: Sequence[int], strides: Sequence[int]) -> None:
+        """As `forward`, from the addresses of operands, results and residuals, and how far apart
+        their rows are."""
         assert self._early is not None
-        self._early(n, addresses)
+        self._early(n, addresses, strides)
 
     def forward(self, n: int, operands: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
         """Write results and residuals into `outputs`; return the residuals that have no rows."""
@@ -168,10 +169,10 @@ class Body:
             out[...] = env[k]
         return [env[k] for k in self.early_outputs[len(outputs) :]]
 
-    def backward_natively(self, n: int, addresses: Sequence[int]) -> None:
+    def backward_natively(self, n: int, addresses: Sequence[int], strides: Sequence[int]) -> None:
         """As `backward`, from the addresses of what is given and of the results."""
         assert self._late is not None
-        self._late(n, addresses)
+        self._late(n, addresses, strides)
 
     def backward(self, n: int, given: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Write the cotangents of stacked operands, then the deferred rows, into `outputs`."""

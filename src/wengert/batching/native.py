@@ -2,27 +2,45 @@
 
 Kernels take their sizes as arguments; between two sizes of a batch only those arguments differ, and
 they are affine in the size. So one plan, and the numbers `base + slope * n` for its argument
-blocks, serve every size up to a capacity, which doubles when a larger batch comes.
+blocks, serve every size up to a capacity, which doubles when a larger batch comes. Rows do not
+depend on each other: a large batch is divided among the threads of the pool.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from wengert.batching.sized import PROBES
-from wengert.codegen.engine import compile_kernels, runtime_address
+from wengert.codegen.engine import compile_kernels, runtime_address, words_addresses
+from wengert.codegen.pool import worker_count
+from wengert.codegen.restricted import call, words
 from wengert.errors import BoundsError
 from wengert.graph import Graph
+from wengert.plan.blas import blas_threads
 from wengert.plan.executable import run_steps
 from wengert.plan.plan import Plan, make_plan
 from wengert.plan.steps import NativeStep
 from wengert.plan.storage import ALIGNMENT, Lifetime, layout
 
 __all__ = ["SizedPlan", "sized_plan"]
+
+
+#: Work (in the units of `Plan.work`) of a part of a batch that is worth a thread.
+_LEAST_WORK = 60_000
+
+
+@words
+def run_part(_slots: Any, part: Any) -> Any:
+    """Run the steps of a part of a batch, as a kernel: the address of `run_steps`, and its three
+    arguments."""
+    return call(part[0], part[1], part[2], part[3])
 
 
 class SizedPlan:
@@ -32,9 +50,11 @@ class SizedPlan:
     def __init__(self, plans: Sequence[Plan], sizes: Sequence[int]) -> None:
         first = plans[0]
         self._plan = first
-        self._steps: list[Any] = [s for s in first.steps if isinstance(s, NativeStep)]
+        steps: list[Any] = [s for s in first.steps if isinstance(s, NativeStep)]
+        self._steps: list[Any] = [s for s in steps if s.runtime != _BLAS_THREADS]
         self._base, self._slope = _affine_numbers([_arguments(p) for p in plans], sizes)
         self._slot_bytes = _affine_numbers([p.slot_bytes for p in plans], sizes)
+        self._work = max(1.0, (plans[1].work - first.work) / (sizes[1] - sizes[0]))
         self.kernels = [s.what for s in self._steps]
         compiled = iter(compile_kernels([s.spec for s in self._steps if s.spec is not None]))
         self._addresses = [
@@ -46,20 +66,50 @@ class SizedPlan:
         self._free: list[_Instance] = []
         self._capacity = 0
 
-    def __call__(self, n: int, addresses: Sequence[int]) -> None:
-        """Run at batch size n."""
+    def __call__(self, n: int, addresses: Sequence[int], strides: Sequence[int]) -> None:
+        """Run at batch size n. `strides` is how many bytes lie between the rows of an argument, 0
+        where all rows share it."""
+        set_threads, usual = _set_blas_threads()
+        set_threads(1)
+        try:
+            self._run(n, addresses, strides)
+        finally:
+            set_threads(usual)
+
+    def _run(self, n: int, addresses: Sequence[int], strides: Sequence[int]) -> None:
+        parts = min(worker_count() + 1, n, int(n * self._work / _LEAST_WORK))
+        if parts < 2:
+            with self._borrowed(n, 1) as (instance,):
+                instance.fill(n, self._base, self._slope, self._bound, addresses)
+                run_steps()(*instance.call)
+                instance.check()
+            return
+        bounds = [n * k // parts for k in range(parts + 1)]
+        starts, steps = np.array(addresses, np.int64), np.array(strides, np.int64)
+        with self._borrowed(bounds[1] + 1, parts) as instances:
+            for instance, begin, end in zip(instances, bounds, bounds[1:], strict=False):
+                places = starts + begin * steps
+                instance.fill(end - begin, self._base, self._slope, self._bound, places)
+            blocks = np.array([i.part.ctypes.data for i in instances], np.int64)
+            table = np.array([_part_kernel(), blocks.ctypes.data, parts], np.int64)
+            run_steps()(table.ctypes.data, 1, table.ctypes.data)
+            for instance in instances:
+                instance.check()
+
+    @contextmanager
+    def _borrowed(self, n: int, count: int) -> Iterator[list[_Instance]]:
+        """Instances for batches of `n` that nobody else uses."""
         with self._lock:
             if n > self._capacity:
                 self._capacity = max(64, 2 * n)
                 self._free.clear()
-            instance = self._free.pop() if self._free else None
+            found = [self._free.pop() for _ in range(min(count, len(self._free)))]
             capacity = self._capacity
-        if instance is None:
-            instance = self._instance(capacity)
-        instance.run(n, self._base, self._slope, self._bound, addresses)
+        found += [self._instance(capacity) for _ in range(count - len(found))]
+        yield found
         with self._lock:
             if capacity == self._capacity:
-                self._free.append(instance)
+                self._free += found
 
     def _instance(self, capacity: int) -> _Instance:
         plan = self._plan
@@ -108,21 +158,49 @@ class _Instance:
         self._status = np.zeros(1, np.int64)
         if plan.status >= 0:
             self._slots[plan.status] = self._status.ctypes.data
-        self._call = (self._table.ctypes.data, len(steps), self._slots.ctypes.data)
+        self.call = (self._table.ctypes.data, len(steps), self._slots.ctypes.data)
+        self.part = np.array([runtime_address("run_steps"), *self.call], np.int64)
 
-    def run(self, n: int, base: Any, slope: Any, bound: Any, addresses: Sequence[int]) -> None:
+    def fill(self, n: int, base: Any, slope: Any, bound: Any, addresses: Any) -> None:
+        """Write what a batch of n needs."""
         numbers = self._numbers[: self._count]
         np.multiply(slope, n, out=numbers)
         numbers += base
         self._slots[bound] = addresses
-        run_steps()(*self._call)
+
+    def check(self) -> None:
+        """Raise `BoundsError` if the steps found an index out of bounds."""
         if self._status[0]:
             self._status[0] = 0
             raise BoundsError("an index is out of bounds")
 
 
+#: What the steps call that set how many threads BLAS has.
+_BLAS_THREADS = "call_with_int"
+
+
+@functools.cache
+def _part_kernel() -> int:
+    return int(words_addresses([run_part])[0])
+
+
+@functools.cache
+def _set_blas_threads() -> tuple[Any, int]:
+    """The function that sets how many threads BLAS uses, and how many it has outside plans: those
+    of BLAS would wait for ours, and ours for them."""
+    found = blas_threads()
+    if found is None or found[1] == 1:
+        return (lambda count: None), 1
+    return ctypes.CFUNCTYPE(None, ctypes.c_int)(found[0]), found[1]
+
+
 def _arguments(plan: Plan) -> list[int]:
-    return [x for s in plan.steps if isinstance(s, NativeStep) for x in s.blocks[0]]
+    return [
+        x
+        for s in plan.steps
+        if isinstance(s, NativeStep) and s.runtime != _BLAS_THREADS
+        for x in s.blocks[0]
+    ]
 
 
 def _affine_numbers(values: Sequence[Any], sizes: Sequence[int]) -> tuple[Any, Any]:

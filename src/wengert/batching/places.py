@@ -20,18 +20,19 @@ __all__ = ["Column", "Places", "Rows", "Span"]
 
 
 class Rows:
-    """Memory for a number of values of one type, a row each; `at(k)` is the address of row k."""
+    """Memory for a number of values of one type, a row each; `at(k)` is the address of row k, and
+    `stride` how many bytes a row takes."""
 
-    __slots__ = ("_address", "_stride", "array")
+    __slots__ = ("_address", "array", "stride")
 
     def __init__(self, array: Any) -> None:
         self.array = array
         self._address: int = array.__array_interface__["data"][0]
-        self._stride: int = array.strides[0] if len(array) else 0
+        self.stride: int = array.strides[0] if len(array) else 0
 
     def at(self, row: int) -> int:
         """The address of a row."""
-        return self._address + row * self._stride
+        return self._address + row * self.stride
 
 
 class Span:

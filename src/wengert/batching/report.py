@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wengert.batching.program import Program
-from wengert.batching.schedule import Schedule
 from wengert.graph import Graph
+
+if TYPE_CHECKING:
+    from wengert.batching.program import Program
+    from wengert.batching.schedule import Schedule
 
 __all__ = ["BatchRecord", "DynamicReport", "report_of"]
 

@@ -1,78 +1,33 @@
-"""The gradient of a recorded program in batches, where that pays."""
+"""The gradient of a recorded program in batches, where that may pay."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
-from wengert.batching.cost import estimates, pays
 from wengert.batching.mode import current_mode
-from wengert.batching.program import read_program
-from wengert.batching.report import report_of
-from wengert.batching.schedule import schedule
-from wengert.batching.sweep import Sweep
-from wengert.batching.workspace import borrowed
 from wengert.graph import Graph
-from wengert.replay.recording import install
 
 __all__ = ["run_gradient"]
 
 #: Entries below which a graph is not worth looking at.
 _LEAST_ENTRIES = 64
-#: Entries from which recording is worth loading native code for.
-_MANY_ENTRIES = 1000
 
 
 def run_gradient(graph: Graph, arguments: Sequence[Any], wrt: Sequence[int]) -> list[Any] | None:
     """The outputs of a graph of arrays, then the cotangents of its inputs number `wrt`, for a
     cotangent of 1 for the first output. None: batching would not pay."""
-    when, strategy, reports = current_mode.get()
-    if when == "never" or (len(graph) < _LEAST_ENTRIES and when != "always"):
+    mode = current_mode.get()
+    if mode.when == "never" or (len(graph) < _LEAST_ENTRIES and mode.when != "always"):
         return None
     # A structure that comes again is the same graph: that it doesn't pay is found out once.
-    refused = ("batching does not pay", strategy, tuple(wrt))
-    if when != "always" and reports is None and refused in graph.schedules:
+    refused = ("batching does not pay", mode.strategy, tuple(wrt))
+    if mode.when != "always" and mode.reports is None and refused in graph.schedules:
         return None
-    by = [graph.inputs[k] for k in wrt]
-    clock = _Clock()
-    program = read_program(graph, by)
-    plan = schedule(program, strategy)
-    clock.stop("scheduling")
-    if when != "always" and not pays(program, plan):
+    # What runs batches is loaded by programs that have some, not by `import wengert`.
+    from wengert.batching.gradient import gradient_in_batches
+
+    found = gradient_in_batches(graph, arguments, [graph.inputs[k] for k in wrt], mode)
+    if found is None:
         graph.schedules[refused] = True
-        if reports is not None:
-            reports.append(report_of(program, plan, [], estimates(program, plan)))
-        return None
-    if len(graph) >= _MANY_ENTRIES:
-        install()  # recording the next one costs less
-    leaves: dict[int, Any] = dict(zip(graph.inputs, arguments, strict=True))
-    leaves.update(graph.constants)
-    with borrowed() as space:
-        sweep = Sweep(program, plan, leaves, space)
-        clock.stop("placing")
-        sweep.forward()
-        results = [_own(sweep.value(v)) for v in program.outputs]
-        clock.stop("forward")
-        sweep.backward(program.outputs[0])
-        results += [sweep.gradient(k) for k in by]
-        clock.stop("backward")
-    if reports is not None:
-        made = report_of(program, plan, sweep.how(), estimates(program, plan))
-        made.seconds = clock.seconds
-        reports.append(made)
-    return results
-
-
-class _Clock:
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def stop(self, what: str) -> None:
-        now = time.perf_counter()
-        self.seconds[what], self._last = now - self._last, now
-
-
-def _own(value: Any) -> Any:
-    return value.copy() if value.ndim else value[()]
+    return found

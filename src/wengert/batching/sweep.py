@@ -183,8 +183,7 @@ class Sweep:
         outputs += [(rows, start) for rows in group.residuals]
         n = end - start
         if body.forward_is_native:
-            given = [_address(x) if rows is None else rows.at(k) for rows, k, x in operands]
-            body.forward_natively(n, [*given, *[rows.at(k) for rows, k in outputs]])
+            body.forward_natively(n, *_located(operands, outputs))
             group.wholes.append([])
             return
         arrays = [x if rows is None else rows.array[k : k + n] for rows, k, x in operands]
@@ -270,8 +269,7 @@ class Sweep:
                 scattered.append((column, self.cotangents[type_].array, found.array[:n]))
         outputs += [(rows, start) for rows in group.deferred]
         if body.backward_is_native:
-            addresses = [_address(x) if rows is None else rows.at(k) for rows, k, x in given]
-            body.backward_natively(n, [*addresses, *[rows.at(k) for rows, k in outputs]])
+            body.backward_natively(n, *_located(given, outputs))
         else:
             arrays = [x if rows is None else rows.array[k : k + n] for rows, k, x in given]
             body.backward(n, arrays, [rows.array[k : k + n] for rows, k in outputs])
@@ -361,8 +359,22 @@ class Sweep:
         return found if found.ndim else found[()]
 
 
-def _address(array: Any) -> int:
-    return array.__array_interface__["data"][0]  # type: ignore[no-any-return]
+def _located(
+    given: Sequence[tuple[Rows | None, int, Any]], outputs: Sequence[tuple[Rows, int]]
+) -> tuple[list[int], list[int]]:
+    """The addresses of all arguments, and how far apart their rows are."""
+    addresses, strides = [], []
+    for rows, k, value in given:
+        if rows is None:
+            addresses.append(value.__array_interface__["data"][0])
+            strides.append(0)
+        else:
+            addresses.append(rows.at(k))
+            strides.append(rows.stride)
+    for rows, k in outputs:
+        addresses.append(rows.at(k))
+        strides.append(rows.stride)
+    return addresses, strides
 
 
 def _scatter(column: Column, start: int, end: int, target: Any, found: Any) -> None:

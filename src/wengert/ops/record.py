@@ -112,7 +112,7 @@ class Op:
         self.can_fail = can_fail
         self.__doc__ = self.doc
         self._inferred: dict[Any, Any] = {}
-        #: What `Tape.apply` knows: (operand types, parameters) -> (the same parameters, type), where
+        #: What `Tape.apply` knows: (operand types, parameters) -> (these parameters, type), where
         #: nothing is converted. Entries with equal parameters share one object.
         self.direct: dict[Any, Any] = {}
         if self.name in TABLE:
