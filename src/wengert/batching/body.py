@@ -154,11 +154,11 @@ class Body:
         """Whether `backward_natively` may be used."""
         return self._late is not None
 
-    def forward_natively(self, n: int, addresses: Sequence[int], strides: Sequence[int]) -> None:
-        """As `forward`, from the addresses of operands, results and residuals, and how far apart
-        their rows are."""
+    def forward_natively(self, n: int, addresses: int, strides: int) -> None:
+        """As `forward`, from words at addresses: for each operand, result and residual where its
+        rows begin, and how far apart they are."""
         assert self._early is not None
-        self._early(n, addresses, strides)
+        self._early.run(n, addresses, strides)
 
     def forward(self, n: int, operands: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
         """Write results and residuals into `outputs`; return the residuals that have no rows."""
@@ -169,10 +169,10 @@ class Body:
             out[...] = env[k]
         return [env[k] for k in self.early_outputs[len(outputs) :]]
 
-    def backward_natively(self, n: int, addresses: Sequence[int], strides: Sequence[int]) -> None:
-        """As `backward`, from the addresses of what is given and of the results."""
+    def backward_natively(self, n: int, addresses: int, strides: int) -> None:
+        """As `backward`, from words at addresses, for what is given and for the results."""
         assert self._late is not None
-        self._late(n, addresses, strides)
+        self._late.run(n, addresses, strides)
 
     def backward(self, n: int, given: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Write the cotangents of stacked operands, then the deferred rows, into `outputs`."""

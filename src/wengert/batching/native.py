@@ -11,8 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from wengert.batching.sized import PROBES
 from wengert.codegen.engine import compile_kernels, runtime_address, words_addresses
 from wengert.codegen.pool import worker_count
 from wengert.codegen.restricted import call, words
+from wengert.codegen.tables import numbered
 from wengert.errors import BoundsError
 from wengert.graph import Graph
 from wengert.plan.blas import blas_threads
@@ -36,11 +36,56 @@ __all__ = ["SizedPlan", "sized_plan"]
 _LEAST_WORK = 60_000
 
 
+#: What native code reads of an instance: the affine numbers of the argument blocks, where they go,
+#: and how many there are; the slots, those of arguments, and how many; what runs the steps.
+_INSTANCE = numbered(
+    *("base", "slope", "numbers", "count"),
+    *("slots", "bound", "bound_count"),
+    *("run_steps", "table", "step_count"),
+)
+
+
 @words
-def run_part(_slots: Any, part: Any) -> Any:
-    """Run the steps of a part of a batch, as a kernel: the address of `run_steps`, and its three
-    arguments."""
-    return call(part[0], part[1], part[2], part[3])
+def fill(instance: Any, n: Any, begin: Any, addresses: Any, strides: Any) -> Any:
+    """Write what `n` rows need, from row `begin` of the arguments on."""
+    numbers = instance[_INSTANCE["numbers"]]
+    base = instance[_INSTANCE["base"]]
+    slope = instance[_INSTANCE["slope"]]
+    for k in range(instance[_INSTANCE["count"]]):
+        numbers[k] = base[k] + slope[k] * n
+    bound = instance[_INSTANCE["bound"]]
+    slots = instance[_INSTANCE["slots"]]
+    for k in range(instance[_INSTANCE["bound_count"]]):
+        slots[bound[k]] = addresses[k] + begin * strides[k]
+    return 0
+
+
+@words
+def run_part(_slots: Any, instance: Any) -> Any:
+    """Run the steps of an instance that is filled; with the arguments of a kernel."""
+    return call(
+        instance[_INSTANCE["run_steps"]],
+        instance[_INSTANCE["table"]],
+        instance[_INSTANCE["step_count"]],
+        instance[_INSTANCE["slots"]],
+    )
+
+
+@words
+def run_whole(instance: Any, n: Any, addresses: Any, strides: Any) -> Any:
+    """Fill an instance and run its steps."""
+    fill(instance, n, 0, addresses, strides)
+    return run_part(0, instance)
+
+
+@functools.cache
+def _functions() -> tuple[Any, int, Any]:
+    """`fill`, the address of `run_part`, and `run_whole`."""
+    found = words_addresses([fill, run_part, run_whole])
+    word = ctypes.c_int64
+    fill_kind = ctypes.CFUNCTYPE(word, word, word, word, word, word)
+    whole_kind = ctypes.CFUNCTYPE(word, word, word, word, word)
+    return fill_kind(found[0]), found[1], whole_kind(found[2])
 
 
 class SizedPlan:
@@ -66,50 +111,38 @@ class SizedPlan:
         self._free: list[_Instance] = []
         self._capacity = 0
 
-    def __call__(self, n: int, addresses: Sequence[int], strides: Sequence[int]) -> None:
-        """Run at batch size n. `strides` is how many bytes lie between the rows of an argument, 0
-        where all rows share it."""
+    def run(self, n: int, addresses: int, strides: int) -> None:
+        """Run at batch size n. `addresses` and `strides` are addresses of one word per argument:
+        where its first row lies, and how many bytes lie between rows, 0 where all share one."""
         set_threads, usual = _set_blas_threads()
         set_threads(1)
-        try:
-            self._run(n, addresses, strides)
-        finally:
-            set_threads(usual)
-
-    def _run(self, n: int, addresses: Sequence[int], strides: Sequence[int]) -> None:
-        parts = min(worker_count() + 1, n, int(n * self._work / _LEAST_WORK))
-        if parts < 2:
-            with self._borrowed(n, 1) as (instance,):
-                instance.fill(n, self._base, self._slope, self._bound, addresses)
-                run_steps()(*instance.call)
-                instance.check()
-            return
-        bounds = [n * k // parts for k in range(parts + 1)]
-        starts, steps = np.array(addresses, np.int64), np.array(strides, np.int64)
-        with self._borrowed(bounds[1] + 1, parts) as instances:
+        parts = min(worker_count() + 1, n, int(n * self._work / _LEAST_WORK)) or 1
+        instances = self._taken(n if parts == 1 else n // parts + 1, parts)
+        fill, part, whole = _functions()
+        if parts == 1:
+            whole(instances[0].address, n, addresses, strides)
+        else:
+            bounds = [n * k // parts for k in range(parts + 1)]
             for instance, begin, end in zip(instances, bounds, bounds[1:], strict=False):
-                places = starts + begin * steps
-                instance.fill(end - begin, self._base, self._slope, self._bound, places)
-            blocks = np.array([i.part.ctypes.data for i in instances], np.int64)
-            table = np.array([_part_kernel(), blocks.ctypes.data, parts], np.int64)
+                fill(instance.address, end - begin, begin, addresses, strides)
+            blocks = np.array([i.address for i in instances], np.int64)
+            table = np.array([part, blocks.ctypes.data, parts], np.int64)
             run_steps()(table.ctypes.data, 1, table.ctypes.data)
-            for instance in instances:
-                instance.check()
+        set_threads(usual)
+        with self._lock:
+            self._free += [i for i in instances if i.capacity == self._capacity]
+        for instance in instances:
+            instance.check()
 
-    @contextmanager
-    def _borrowed(self, n: int, count: int) -> Iterator[list[_Instance]]:
-        """Instances for batches of `n` that nobody else uses."""
+    def _taken(self, n: int, count: int) -> list[_Instance]:
+        """Instances for batches of `n`, for the caller alone."""
         with self._lock:
             if n > self._capacity:
                 self._capacity = max(64, 2 * n)
                 self._free.clear()
             found = [self._free.pop() for _ in range(min(count, len(self._free)))]
             capacity = self._capacity
-        found += [self._instance(capacity) for _ in range(count - len(found))]
-        yield found
-        with self._lock:
-            if capacity == self._capacity:
-                self._free += found
+        return found + [self._instance(capacity) for _ in range(count - len(found))]
 
     def _instance(self, capacity: int) -> _Instance:
         plan = self._plan
@@ -124,11 +157,13 @@ class SizedPlan:
                 last[slot] = number
         lifetimes = [Lifetime(s, int(sizes[s]), first[s], last[s]) for s in first if s not in own]
         offsets, total = layout(lifetimes)
-        return _Instance(plan, self._steps, self._addresses, offsets, total, len(self._base))
+        affine = (self._base, self._slope, self._bound)
+        return _Instance(plan, self._steps, self._addresses, offsets, total, affine, capacity)
 
 
 class _Instance:
-    """The memory of one running call: argument blocks, the table of steps, slots and arena."""
+    """The memory of one running call of at most `capacity` rows: argument blocks, the table of
+    steps, slots and arena. `address` is where native code finds it (`_INSTANCE`)."""
 
     def __init__(
         self,
@@ -137,10 +172,12 @@ class _Instance:
         addresses: Sequence[int],
         offsets: dict[int, int],
         total: int,
-        count: int,
+        affine: tuple[Any, Any, Any],
+        capacity: int,
     ) -> None:
-        self._numbers = np.zeros(max(1, count), np.int64)
-        self._count = count
+        base, slope, bound = affine
+        self.capacity = capacity
+        self._numbers = np.zeros(max(1, len(base)), np.int64)
         rows, at, start = [], 0, self._numbers.ctypes.data
         self._blocks = np.zeros(max(1, len(steps)), np.int64)
         for number, (step, address) in enumerate(zip(steps, addresses, strict=True)):
@@ -149,24 +186,29 @@ class _Instance:
             at += len(step.blocks[0])
         self._table = np.array(rows or [(0, 0, 0)], np.int64)
         self._arena = np.empty(total + ALIGNMENT, np.uint8)
-        base = -(-self._arena.ctypes.data // ALIGNMENT) * ALIGNMENT
+        begin = -(-self._arena.ctypes.data // ALIGNMENT) * ALIGNMENT
         self._slots = np.zeros(max(1, len(plan.types)), np.int64)
         for slot, offset in offsets.items():
-            self._slots[slot] = base + offset
+            self._slots[slot] = begin + offset
         for slot, value in plan.constants.items():
             self._slots[slot] = value.ctypes.data
         self._status = np.zeros(1, np.int64)
         if plan.status >= 0:
             self._slots[plan.status] = self._status.ctypes.data
-        self.call = (self._table.ctypes.data, len(steps), self._slots.ctypes.data)
-        self.part = np.array([runtime_address("run_steps"), *self.call], np.int64)
-
-    def fill(self, n: int, base: Any, slope: Any, bound: Any, addresses: Any) -> None:
-        """Write what a batch of n needs."""
-        numbers = self._numbers[: self._count]
-        np.multiply(slope, n, out=numbers)
-        numbers += base
-        self._slots[bound] = addresses
+        values = {
+            "base": base.ctypes.data,
+            "slope": slope.ctypes.data,
+            "numbers": self._numbers.ctypes.data,
+            "count": len(base),
+            "slots": self._slots.ctypes.data,
+            "bound": bound.ctypes.data,
+            "bound_count": len(bound),
+            "run_steps": runtime_address("run_steps"),
+            "table": self._table.ctypes.data,
+            "step_count": len(steps),
+        }
+        self._words = np.array([values[name] for name in _INSTANCE], np.int64)
+        self.address = int(self._words.ctypes.data)
 
     def check(self) -> None:
         """Raise `BoundsError` if the steps found an index out of bounds."""
@@ -177,11 +219,6 @@ class _Instance:
 
 #: What the steps call that set how many threads BLAS has.
 _BLAS_THREADS = "call_with_int"
-
-
-@functools.cache
-def _part_kernel() -> int:
-    return int(words_addresses([run_part])[0])
 
 
 @functools.cache

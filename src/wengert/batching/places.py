@@ -20,19 +20,15 @@ __all__ = ["Column", "Places", "Rows", "Span"]
 
 
 class Rows:
-    """Memory for a number of values of one type, a row each; `at(k)` is the address of row k, and
-    `stride` how many bytes a row takes."""
+    """Memory for a number of values of one type, a row each: `address` is where it begins, `stride`
+    how many bytes a row takes."""
 
-    __slots__ = ("_address", "array", "stride")
+    __slots__ = ("address", "array", "stride")
 
     def __init__(self, array: Any) -> None:
         self.array = array
-        self._address: int = array.__array_interface__["data"][0]
+        self.address: int = array.__array_interface__["data"][0]
         self.stride: int = array.strides[0] if len(array) else 0
-
-    def at(self, row: int) -> int:
-        """The address of a row."""
-        return self._address + row * self.stride
 
 
 class Span:
@@ -96,9 +92,13 @@ class Places:
         self.row = np.full(len(program.producer), -1, np.int64)
         self.counts: dict[Type, int] = {}
         self.leaves: dict[Type, list[int]] = {}
+        parts: list[list[Any]] = [[] for _ in plan.signatures]
+        for number, places in plan.batches:
+            parts[number].append(places)
+        self.orders = [p[0] if len(p) == 1 else np.concatenate(p) for p in parts]
+        self._starts = [np.cumsum([0, *map(len, p[:-1])]) for p in parts]
         self._place_leaves(program, plan, stacked)
         self.spans: list[Span] = []
-        parts: list[list[Any]] = [[] for _ in plan.signatures]
         done = [0] * len(plan.signatures)
         results = [
             (program.families[s.family].firsts, program.families[s.family].graph.output_types)
@@ -116,9 +116,6 @@ class Places:
                 begins.append(begin)
             self.spans.append(Span(done[number], done[number] + n, begins))
             done[number] += n
-            parts[number].append(places)
-        self.orders = [p[0] if len(p) == 1 else np.concatenate(p) for p in parts]
-        self._starts = [np.cumsum([0, *map(len, p[:-1])]) for p in parts]
         uses = np.bincount(program.args, minlength=len(program.producer))
         uses[program.outputs] += 1  # they have a cotangent of their own
         self._single = uses == 1
@@ -126,15 +123,18 @@ class Places:
     def _place_leaves(
         self, program: Program, plan: Schedule, stacked: Sequence[Sequence[int]]
     ) -> None:
-        having = np.zeros(len(program.producer), bool)
-        for signature, numbers in zip(plan.signatures, stacked, strict=True):
+        # In the order in which they are used: what each example reads once, such as the steps of
+        # a sequence, then lies as the batches want it.
+        used = [np.empty(0, np.int64)]
+        for signature, order, numbers in zip(plan.signatures, self.orders, stacked, strict=True):
             family = program.families[signature.family]
             if family.is_sum:
-                for node in family.members.tolist():
-                    having[program.operands(node)] = True
-            for p in numbers:
-                having[family.operands[signature.members, p]] = True
-        leaves = np.flatnonzero(having & (program.producer < 0))
+                used += [program.operands(node) for node in family.members.tolist()]
+            used += [family.operands[order, p] for p in numbers]
+        values = np.concatenate(used)
+        values = values[program.producer[values] < 0]
+        distinct, first = np.unique(values, return_index=True)
+        leaves = distinct[np.argsort(first)]
         types = program.type_of[leaves]
         for number in np.unique(types).tolist():
             type_, own = program.distinct[number], leaves[types == number]
