@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from wengert.batching import autobatching, run_gradient
+from wengert.batching import autobatching, compute_together, run_gradient
+from wengert.capture import Recorder
 from wengert.check import check_grads
 from wengert.graph import Graph
 from wengert.graph.collecting import collecting_later
@@ -89,6 +90,7 @@ def _html(graph: Graph) -> str:
 Graph.renderers.update(svg=_svg, html=_html)
 runners["replay"] = replay
 gradient_runners["batching"] = run_gradient
+Recorder.together.append(compute_together)
 
 
 def explain(f: Callable[..., Any]) -> Callable[..., Explanation]:

@@ -7,17 +7,22 @@ An operation only appends to the tape. A value is computed when Python asks for 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, ClassVar
 
 import numpy as np
 
-from wengert.errors import NoValueError, located
+from wengert.errors import NoValueError, WengertError, located
 from wengert.graph import CONSTANT, INPUT, Graph, Tape, Traced, Type
 from wengert.ops import TABLE
 from wengert.run import evaluate_entry
 from wengert.run.budget import VIEWS, current_budget
 
 __all__ = ["Recorder"]
+
+#: Entries since values were last computed together, from which it is tried again. After it was in
+#: vain, four times as many: all tries together look at fewer entries than there are, and a third.
+_MANY = 32
 
 
 class Recorder(Tape):
@@ -34,9 +39,15 @@ class Recorder(Tape):
     keeps_calls : whether a compiled function is recorded as one node: on the outermost tape of a
         derivative, if all that it uses has a value
     fast : whether the short path of recording may be taken (open, and no lines wanted)
+    kinds_read : what `together` notes about the values that were asked for
     """
 
     cast = TABLE["cast"]
+
+    #: Ways to compute several values at once: functions of a tape, the value numbers that are
+    #: needed, and the number of entries at the last time; they fill `values`, or return False.
+    #: `api` puts batching here, later in the order of imports.
+    together: ClassVar[list[Callable[[Any, set[int], int], bool]]] = []
 
     def __init__(
         self, parent: Tape | None = None, *, lines: bool = False, why_no_values: str = ""
@@ -48,6 +59,8 @@ class Recorder(Tape):
         self.prepare: Callable[[Graph], Graph] | None = getattr(parent, "prepare", None)
         self.fast = not lines
         self.budget: int | None = None
+        self._read, self._patience = 0, _MANY
+        self.kinds_read: dict[Any, Any] = {}
 
     def limit(self, budget: int) -> None:
         """Note a memory budget on the outermost tape: for the graph that it records."""
@@ -90,9 +103,13 @@ class Recorder(Tape):
                 needed.add(k)
                 stack.extend(entries[k][1])
         room = None if current_budget() is None else _Room(self, sorted(needed))
+        if room is None and self.keeps_calls and len(entries) - self._read >= self._patience:
+            self._compute_together(needed)
         with np.errstate(all="ignore"):
             for k in sorted(needed):
                 op, operands, params, _ = entries[k]
+                if k in values:
+                    continue
                 if op is INPUT:
                     values[k] = self._input_value(k)
                 elif op is CONSTANT:
@@ -105,6 +122,15 @@ class Recorder(Tape):
                     if room is not None:
                         room.keep_to_budget(k)
         return values[index]
+
+    def _compute_together(self, needed: set[int]) -> None:
+        for compute in self.together:
+            # What has no value (an index outside its axis) may be what nobody needs.
+            with suppress(WengertError, np.linalg.LinAlgError):
+                if compute(self, needed, self._read):
+                    self._read, self._patience = len(self.entries), _MANY
+                else:
+                    self._patience *= 4
 
     def _input_value(self, index: int) -> Any:
         if index in self.bindings:

@@ -1,0 +1,147 @@
+"""Values that are read while a program records are computed in batches."""
+
+import numpy as np
+import pytest
+
+import wengert as wg
+from wengert.batching import reading as module
+from wengert.capture import Recorder
+
+D = 6
+W = np.random.default_rng(0).standard_normal((D, D)) / D
+
+
+@pytest.fixture
+def rounds(monkeypatch):
+    """What was computed together: for each time the numbers of nodes of its batches."""
+    found = []
+    run, run_batch = module._Reading.run, module._Reading._run_batch
+
+    def note_run(self):
+        found.append([])
+        run(self)
+
+    def note_batch(self, kind, batch):
+        found[-1].append(len(batch))
+        run_batch(self, kind, batch)
+
+    monkeypatch.setattr(module._Reading, "run", note_run)
+    monkeypatch.setattr(module._Reading, "_run_batch", note_batch)
+    return found
+
+
+def cell(w, h):
+    return np.tanh(h @ w) + 0.1 * h
+
+
+compiled_cell = wg.compile(cell)
+
+
+def together(step, w, starts, rounds=5):
+    """Examples that advance together; each reads a value of its own in each round."""
+    states, total = list(starts), 0.0
+    for _ in range(rounds):
+        states = [step(w, h) for h in states]
+        places = [int(np.argmax(h)) for h in states]
+        total += sum(h[k] for h, k in zip(states, places, strict=True))
+    return total
+
+
+def starts(count):
+    return list(np.random.default_rng(1).standard_normal((count, D)))
+
+
+@pytest.mark.parametrize(
+    ("step", "when"),
+    [(cell, "always"), (compiled_cell, "always"), (compiled_cell, "when it pays")],
+)
+def test_the_first_example_to_read_finds_the_values_of_all(step, when, rounds):
+    loss = wg.value_and_grad(lambda w: together(step, w, starts(24)))
+    with wg.autobatching("never"):
+        value, gradient = loss(W)
+    assert not rounds
+    with wg.autobatching(when):
+        found, batched = loss(W)
+    np.testing.assert_allclose(found, value)
+    np.testing.assert_allclose(batched, gradient, atol=1e-12)
+    assert [max(batches) for batches in rounds] == [24] * 5
+
+
+def test_a_branch_that_only_some_examples_take(rounds):
+    def loss(w):
+        states = starts(24)
+        for _ in range(6):
+            states = [compiled_cell(w, h) for h in states]
+            states = [h if h[0] > 0 else h * 0.5 for h in states]
+        return sum(np.sum(h) for h in states)
+
+    found = wg.grad(loss)(W)
+    # After both branches have been met, each round is read at once.
+    assert all(max(batches) > 20 for batches in rounds[-3:])
+    assert len(rounds) == 6
+    with wg.autobatching("never"):
+        np.testing.assert_allclose(found, wg.grad(loss)(W), atol=1e-12)
+
+
+def test_native_code_gives_the_same(monkeypatch, rounds):
+    monkeypatch.setattr(module, "_OFTEN", 1)
+
+    @wg.compile
+    def step(w, h):
+        return cell(w, h) * 1.5
+
+    loss = wg.value_and_grad(lambda w: together(step, w, starts(24)))
+    found, gradient = loss(W)
+    assert rounds
+    with wg.autobatching("never"):
+        value, wanted = loss(W)
+    np.testing.assert_allclose(found, value)
+    np.testing.assert_allclose(gradient, wanted, atol=1e-12)
+
+
+def test_an_example_that_nobody_reads_may_fail():
+    def loss(x):
+        matrices = [np.eye(3) * (k - 7.0) * np.sum(x) for k in range(20)]
+        inverses = [np.linalg.inv(m) for m in matrices]
+        return x[0] * inverses[0][0, 0] if inverses[1][0, 0] < 0 else x[1]
+
+    with wg.autobatching("never"):
+        wanted = wg.grad(loss)(np.ones(2))
+    with wg.autobatching("always"):
+        np.testing.assert_allclose(wg.grad(loss)(np.ones(2)), wanted)
+
+
+def test_large_values_are_computed_when_they_are_asked_for(monkeypatch, rounds):
+    monkeypatch.setattr(module, "_LARGE", 20)
+    x = np.ones((5, 5))
+
+    def loss(x):
+        parts = [np.tanh(np.sin(x * (k + 1.0))) for k in range(40)]
+        return np.sum(parts[0]) if parts[3][0, 0] > 0 else np.sum(parts[1])
+
+    with wg.autobatching("always"):
+        wg.grad(loss)(x)
+    assert rounds[0] == [1, 1, 1, 1]
+
+
+def test_reads_one_after_another_are_not_held_up(rounds):
+    tapes = []
+
+    def loss(x):
+        for _ in range(200):
+            x = np.sin(x) * 1.1
+            if x[0] > 0:
+                x = x * 0.9
+        tapes.append(x._tape)
+        return np.sum(x)
+
+    wg.grad(loss)(np.ones(3))
+    assert not rounds
+    assert tapes[0]._patience > 100
+
+
+def test_other_tapes_compute_singly(rounds):
+    with wg.autobatching("always"):
+        wg.jvp(lambda w: together(cell, w, starts(24)), (W,), (W,))
+    assert not rounds
+    assert Recorder.together
