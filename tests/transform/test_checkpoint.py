@@ -225,7 +225,8 @@ def test_an_invertible_chain_keeps_nothing_per_step(monkeypatch):
 
 
 def test_compiled_checkpoints_are_computed_again():
-    x = np.linspace(0.1, 1.0, 4_000).reshape(200, 20)
+    # Arrays that are large beside what a strip of steps may hold (`plan.strips`).
+    x = np.linspace(0.1, 1.0, 64_000).reshape(3200, 20)
     w = 0.2 * RNG.standard_normal((20, 20))
     arenas, tanhs = {}, {}
     for name, step in (

@@ -107,7 +107,7 @@ PANEL_BYTES = PANEL_ROWS * 128
 #: Functions of the runtime that only some programs need: they are loaded for themselves.
 FURTHER = (
     *("check_index", "positions", "run_scan", "run_while", "run_cond"),
-    *("begin_trial", "end_trial"),
+    *("run_revolve", "begin_trial", "end_trial"),
 )
 
 #: Where an address in the table of an inner plan comes from: `number` bytes into the frame, the
