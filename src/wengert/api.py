@@ -175,7 +175,7 @@ def finish_compiling() -> None:
 
     >>> import wengert as wg
     >>> square = wg.compile(lambda x: x * x)
-    >>> square(3.0)
+    >>> float(square(3.0))
     9.0
     >>> wg.finish_compiling()
     """

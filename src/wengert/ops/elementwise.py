@@ -94,6 +94,14 @@ def _in_dtype(value: Any, type_: Type) -> Any:
     return TABLE["cast"](value, dtype=type_.dtype)
 
 
+def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    # NumPy makes arrays to find this; most often the shapes are the same, or one is a number's.
+    different = {*shapes} - {()}
+    if len(different) < 2:
+        return different.pop() if different else ()
+    return np.broadcast_shapes(*different)
+
+
 class Elementwise(Op):
     """An operator on each element.
 
@@ -135,6 +143,7 @@ class Elementwise(Op):
         self.traits = traits
         self.differentiable = any(p is not None for p in self.partials)
         self._promoted: dict[Any, Any] = {}
+        self._resulting: dict[Any, Any] = {}
         if len(self.partials) != self.arity:
             raise ValueError(f"operator {self.name}: one partial per operand is needed")
 
@@ -164,7 +173,7 @@ class Elementwise(Op):
 
     def _infer(self, types: tuple[Any, ...], params: dict[str, Any]) -> Any:
         try:
-            shape = np.broadcast_shapes(*[t.shape for t in types])
+            shape = _broadcast([t.shape for t in types])
         except ValueError:
             raise type_error(
                 self,
@@ -175,7 +184,10 @@ class Elementwise(Op):
         if self._result_rule is not None:
             dtype = self._result_rule(*types, **params)
         else:
-            dtype = self._resolve(tuple(t.dtype for t in types))[-1]
+            key = tuple([t.dtype for t in types])
+            dtype = self._resulting.get(key)
+            if dtype is None:
+                dtype = self._resulting[key] = self._resolve(key)[-1]
         return Type(shape, dtype)
 
     # ------------------------------------------------------------ derivatives
