@@ -102,9 +102,9 @@ def memory_type(dtype: np.dtype[Any]) -> Any:
 
 def first_lanes(b: ir.IRBuilder, count: Any, lanes: int) -> Any:
     """The mask of the lanes whose number is less than a count."""
-    kind = ir.VectorType(I64, lanes)
-    numbers = ir.Constant(kind, [i64(n) for n in range(lanes)])
-    return b.icmp_signed("<", numbers, splat(b, count, lanes))
+    kind = ir.VectorType(I32, lanes)
+    numbers = ir.Constant(kind, list(range(lanes)))
+    return b.icmp_signed("<", numbers, splat(b, b.trunc(count, I32), lanes))
 
 
 def masked_load(b: ir.IRBuilder, pointer: Any, mask: Any, otherwise: Any, size: int) -> Any:

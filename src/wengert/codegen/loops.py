@@ -11,8 +11,8 @@ Row reductions sum blocks of `BLOCK` elements in vector registers, and add the b
 float64 with Neumaier's compensation, so that the error does not grow with the length.
 
 The last elements of a row, fewer than a vector has lanes, are one vector too, of which the other
-lanes are neither read nor written, if the processor can do that and all arrays are of floats; else
-they are computed one at a time.
+lanes are neither read nor written, if the processor can do that, all arrays are of floats, and it
+is worth it; else they are computed one at a time.
 """
 
 from __future__ import annotations
@@ -303,17 +303,21 @@ class _Builder:
         if lanes == 1:
             return step.results
         if self.masks:
-            with loop(b, whole, stop, i64(lanes), step.results) as step:
+            # Few elements of cheap operations are done sooner one at a time.
+            enough = b.icmp_signed(">=", b.sub(stop, whole), i64(lanes // 2))
+            last = stop if self._is_heavy(phase) else b.select(enough, stop, whole)
+            with loop(b, whole, last, i64(lanes), step.results) as step:
                 self.mask = first_lanes(b, b.sub(stop, step.index), lanes)
                 step.next = self._elements(
                     step.index, phase, lanes, reductions, stores, kept, step.carried
                 )
                 self.mask = None
+            whole = last
         partial = [
             self._across(value, self._instruction(r))
             for r, value in zip(reductions, step.results, strict=True)
         ]
-        if self.masks:
+        if self.masks and self._is_heavy(phase):
             return partial
         with loop(b, whole, stop, i64(1), partial) as step:
             step.next = self._elements(step.index, phase, 1, reductions, stores, kept, step.carried)
@@ -354,13 +358,7 @@ class _Builder:
     ) -> list[Any]:
         values: dict[int, Any] = {}
         for k in kept:
-            self._write(
-                self.rows[k],
-                index,
-                self._value(k, index, phase, lanes, values),
-                self.spec.dtype(k),
-                lanes,
-            )
+            self._store_row(k, index, self._value(k, index, phase, lanes, values), lanes)
         for number in stores:
             store = self.spec.stores[number]
             value = self._value(store.value, index, phase, lanes, values)
@@ -393,9 +391,7 @@ class _Builder:
                     self.b.gep(self.load_base[top], [index]), self.spec.dtype(top), lanes
                 )
             elif self.phase[top] < phase and top in self.temporary:
-                values[top] = self._load(
-                    self.b.gep(self.rows[top], [index]), self.spec.dtype(top), lanes
-                )
+                values[top] = self._load_row(top, index, lanes)
             else:
                 instruction = self._instruction(top)
                 missing = [o for o in instruction.operands if o not in values]
@@ -408,6 +404,19 @@ class _Builder:
         return values[k]
 
     # ------------------------------------------------------------ memory
+
+    def _load_row(self, k: int, index: Any, lanes: int) -> Any:
+        """Elements of a temporary row. There is room for whole vectors in its memory; and a load
+        waits long for a store of which it needs a part only, as one under a mask is."""
+        mask, self.mask = self.mask, None
+        value = self._load(self.b.gep(self.rows[k], [index]), self.spec.dtype(k), lanes)
+        self.mask = mask
+        return value
+
+    def _store_row(self, k: int, index: Any, value: Any, lanes: int) -> None:
+        mask, self.mask = self.mask, None
+        self._write(self.rows[k], index, value, self.spec.dtype(k), lanes)
+        self.mask = mask
 
     def _load(self, pointer: Any, dtype: np.dtype[Any], lanes: int) -> Any:
         element = memory_type(dtype)
