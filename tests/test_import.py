@@ -36,6 +36,12 @@ def test_a_derivative_needs_neither_llvm_nor_scipy():
     assert not (HEAVY | PARTS) & set(found)
 
 
+def test_what_runs_batches_is_loaded_when_there_are_some():
+    found = set(loaded("import wengert"))
+    assert "wengert.batching.run" in found
+    assert not {f"wengert.batching.{name}" for name in ("gradient", "reading", "sweep")} & found
+
+
 def test_every_name_is_there_and_stays_the_same_object():
     for name in wg.__all__:
         assert getattr(wg, name) is getattr(wg, name)

@@ -48,6 +48,31 @@ def test_the_agenda_waits_with_what_follows_the_trees():
     assert agenda.nodes == depth.nodes
 
 
+def test_plans_are_found_again():
+    @wg.compile
+    def cell(w, x):
+        return np.tanh(w * x) + 1.5
+
+    def run(rounds):
+        def loss(w):
+            total = 0.0
+            for k in range(10):
+                x = w + k
+                for _ in range(rounds):
+                    x = cell(w, x)
+                total += np.sum(x)
+            return total
+
+        with wg.autobatching("always") as reports:
+            wg.grad(loss)(np.linspace(0.0, 1.0, 13))
+        return reports[-1]
+
+    first, second = run(3), run(4)
+    assert first.plans[1] >= 1
+    assert second.plans == (sum(first.plans), 0)
+    assert f"plans: {second.plans[0]} found again, 0 made" in str(second)
+
+
 def test_a_chain_is_not_batched():
     def chain(x):
         for _ in range(100):

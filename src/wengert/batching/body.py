@@ -46,12 +46,14 @@ class Body:
     deferred : value numbers in the backward graph whose rows are kept for the sums
     late_rows : those of `deferred` that the backward part computes, in order
     summed : (operand, value number) of each shared operand's cotangent
+    runs : how many signatures of programs it has served
     """
 
     def __init__(
         self, graph: Graph, flags: tuple[bool, ...], needed: tuple[bool, ...], native: bool
     ) -> None:
         self.flags, self.needed = flags, needed
+        self.runs = 0
         seeded = tuple(k for k, t in enumerate(graph.output_types) if t.is_float)
         self.seeded = seeded if any(needed) else ()
         wrt = tuple(k for k, need in enumerate(needed) if need)

@@ -65,6 +65,7 @@ class Group:
 
     operands : for each operand that is stacked and kept for the way back, its rows in the order in
         which nodes run; residuals, deferred : what else is kept, likewise
+    is_new : whether the body was made for this run, and not found again
     """
 
     def __init__(self, program: Program, signature: Signature) -> None:
@@ -91,6 +92,8 @@ class Group:
             p: int(operands[0, p]) for p, stacked in enumerate(self.flags) if not stacked
         }
         body = body_of(family.graph, self.flags, self.needed, native=family.is_call)
+        self.is_new = not body.runs
+        body.runs += 1
         if body.usable:
             self.body = body
 

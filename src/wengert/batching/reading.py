@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from wengert.batching.mode import current_mode
 from wengert.batching.sized import Sized, sized
 from wengert.graph import CONSTANT, INPUT, Graph, Tape, Type
 from wengert.ops import TABLE
@@ -27,7 +26,7 @@ from wengert.transform.batching import batch_graph
 from wengert.transform.calling import call
 from wengert.transform.memo import remembered
 
-__all__ = ["compute_together"]
+__all__ = ["compute"]
 
 #: Operators of one operand that cost no more than a batch does for each of its rows.
 _CHEAP = frozenset(TABLE[name] for name in (*VIEWS, "reshape") if TABLE[name].arity == 1)
@@ -46,20 +45,13 @@ _LARGE = 1 << 18
 _OFTEN = 256
 
 
-def compute_together(tape: Any, needed: Iterable[int], start: int) -> bool:
+def compute(tape: Any, needed: Iterable[int], start: int, *, always: bool) -> bool:
     """Compute the needed values of a tape and, from entry `start` on, others of their kinds.
 
-    Whether it was done: not if running the needed ones singly is estimated to be faster. Uses of
-    compiled functions are what batches make faster; single operators take NumPy as long either way.
+    Whether it was done: not if running the needed ones singly is estimated to be faster.
     """
-    when = current_mode.get().when
-    needed = list(needed)
-    if when == "never" or (
-        when != "always" and not any(tape.entries[k][0] is call for k in needed)
-    ):
-        return False
     reading = _Reading(tape, needed, start)
-    if when != "always" and not reading.pays():
+    if not always and not reading.pays():
         return False
     reading.run()
     return True

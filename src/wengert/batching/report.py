@@ -45,6 +45,8 @@ class DynamicReport:
     signatures : different ones; batches : in the order in which they ran
     batched : whether batching was chosen; the estimates of its cost and of the other way are in
     seconds, as is the time of each station
+    plans : how many signatures found the plan of their batches from an earlier run, and for how
+    many it was made
     graph : the recorded graph; batch_of : for each entry the number of its batch
     """
 
@@ -55,6 +57,7 @@ class DynamicReport:
     estimates: tuple[float, float]
     batches: list[BatchRecord]
     seconds: dict[str, float] = field(default_factory=dict)
+    plans: tuple[int, int] = (0, 0)
     graph: Graph | None = None
     batch_of: dict[int, int] = field(default_factory=dict)
 
@@ -89,6 +92,8 @@ class DynamicReport:
                 *(1e3 * s for s in self.estimates)
             ),
         ]
+        if self.batched:
+            lines.append("plans: {} found again, {} made".format(*self.plans))
         lines += [f"{name}: {1e3 * s:.2f} ms" for name, s in self.seconds.items()]
         for name, (nodes, batches) in self.by_operator.items():
             lines.append(f"{name}: {nodes} nodes in {batches} batches")

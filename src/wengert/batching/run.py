@@ -1,14 +1,17 @@
-"""The gradient of a recorded program in batches, where that may pay."""
+"""Where batches may pay: for the gradient of a program, and for values read before it ends.
+
+What runs them is loaded by programs that have some, not by `import wengert`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from wengert.batching.mode import current_mode
 from wengert.graph import Graph
 
-__all__ = ["run_gradient"]
+__all__ = ["compute_together", "run_gradient"]
 
 #: Entries below which a graph is not worth looking at.
 _LEAST_ENTRIES = 64
@@ -24,10 +27,25 @@ def run_gradient(graph: Graph, arguments: Sequence[Any], wrt: Sequence[int]) -> 
     refused = ("batching does not pay", mode.strategy, tuple(wrt))
     if mode.when != "always" and mode.reports is None and refused in graph.schedules:
         return None
-    # What runs batches is loaded by programs that have some, not by `import wengert`.
     from wengert.batching.gradient import gradient_in_batches
 
     found = gradient_in_batches(graph, arguments, [graph.inputs[k] for k in wrt], mode)
     if found is None:
         graph.schedules[refused] = True
     return found
+
+
+def compute_together(tape: Any, needed: Collection[int], start: int) -> bool:
+    """Compute the needed values of a tape and, from entry `start` on, others that go with them.
+
+    Whether it was done. Uses of compiled functions are what batches make faster; single operators
+    take NumPy as long either way.
+    """
+    when = current_mode.get().when
+    if when == "never":
+        return False
+    if when != "always" and not any(tape.entries[k][0].name == "call" for k in needed):
+        return False
+    from wengert.batching.reading import compute
+
+    return compute(tape, needed, start, always=when == "always")

@@ -83,6 +83,11 @@ class Sweep:
             for group in self.groups
         ]
 
+    def reuse(self) -> tuple[int, int]:
+        """How many signatures found their body again, and for how many it was made."""
+        bodies = [group.is_new for group in self.groups if group.body is not None]
+        return bodies.count(False), bodies.count(True)
+
     # ------------------------------------------------------------ forward
 
     def forward(self) -> None:
