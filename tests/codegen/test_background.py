@@ -230,3 +230,16 @@ def test_the_first_functions_of_a_process_on_many_threads(tmp_path, mode):
         check=True,
         timeout=120,
     )
+
+
+def test_kernels_that_are_foreseen_are_found_by_whoever_asks(first_code):
+    from wengert.codegen.kernel import ProductSpec
+
+    specs = [ProductSpec(np.dtype(np.float32)), ProductSpec(np.dtype(np.float64))]
+    before = engine.statistics["compiled"]
+    engine.begin(specs)
+    found = [k.address for k in engine.compile_kernels(specs)]
+    assert all(found)
+    engine.begin(specs)  # there is nothing to do
+    assert [k.address for k in engine.compile_kernels(specs)] == found
+    assert engine.statistics["compiled"] == before + 2

@@ -96,5 +96,4 @@ def _forget() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # A child could never use what is locked while it is made.
-    os.register_at_fork(before=settle, after_in_child=_forget)
+    os.register_at_fork(after_in_child=_forget)

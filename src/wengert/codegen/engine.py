@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Compiled",
     "absent",
+    "begin",
     "compile_kernels",
     "is_started",
+    "prepare",
     "runtime_address",
     "statistics",
     "words_addresses",
@@ -47,12 +49,23 @@ _runtime_lock = threading.RLock()
 _is_prepared = False
 #: What the file of the runtime is called by.
 _RUNTIME = "runtime"
-if hasattr(os, "register_at_fork"):
+
+
+def _before_fork() -> None:
     # A child could never take a lock that another thread holds.
+    background.settle()
+    _runtime_lock.acquire()
+    _lock.acquire()
+
+
+def _after_fork() -> None:
+    _lock.release()
+    _runtime_lock.release()
+
+
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_runtime_lock.acquire,
-        after_in_parent=_runtime_lock.release,
-        after_in_child=_runtime_lock.release,
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
     )
 #: Never freed, not even when the interpreter ends: results may outlive it, and free their memory by
 #: functions of the runtime.
@@ -202,19 +215,31 @@ def runtime_address(name: str) -> int:
 def prepare() -> None:
     """Begin to load the runtime, in a thread: LLVM needs nothing of Python for most of the time."""
     global _is_prepared
-    if _is_prepared or not background.is_allowed():
-        return
-    _is_prepared = True
-    with contextlib.suppress(RuntimeError):  # no thread to be had: it is loaded when it is needed
-        threading.Thread(target=_prepare, name="wengert-runtime").start()
+    if not _is_prepared and background.is_allowed():
+        _is_prepared = True
+        _begin(_prepare)
+
+
+def begin(specs: Sequence[Spec]) -> None:
+    """Begin to find kernels that will be asked for, in a thread."""
+    if background.is_allowed() and any("k" + spec.key() not in _addresses for spec in specs):
+        _begin(lambda: compile_kernels(specs))
+
+
+def _begin(work: Callable[[], Any]) -> None:
+    def run() -> None:
+        # Who needs what could not be made here tries again, and gets the error.
+        with contextlib.suppress(Exception):
+            work()
+
+    with contextlib.suppress(RuntimeError):  # no thread to be had: all comes when it is needed
+        threading.Thread(target=run, name="wengert-first-code").start()
 
 
 def _prepare() -> None:
-    # Whoever needs the runtime tries again, and gets the error.
-    with contextlib.suppress(Exception):
-        if cache.read(cache.file_name(_RUNTIME)) is None:
-            _load_llvm()
-        runtime_address("entry")
+    if cache.read(cache.file_name(_RUNTIME)) is None:
+        _load_llvm()
+    runtime_address("entry")
 
 
 def _load_llvm() -> None:

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wengert.capture import argument_names, capture, function_name
+from wengert.codegen.engine import begin, statistics
 from wengert.errors import NoValueError
 from wengert.graph import Graph, Type, type_of
 from wengert.graph.collecting import collecting_later
 from wengert.optimise import Optimised, optimise, stabilise
 from wengert.plan import Executable, make_plan
 from wengert.plan.donation import reusable
+from wengert.plan.products import foreseen
 from wengert.transform.trace import name_keywords
 
 __all__ = ["Entry", "capture_entry"]
@@ -70,12 +72,11 @@ class Entry:
         if self.run is None:
             with self.lock, collecting_later():
                 if self.run is None:
+                    begin(foreseen(self.graph))
                     self.run = self._plan(self.optimised().graph)
         return self.run
 
     def _plan(self, graph: Graph) -> Executable:
-        from wengert.codegen.engine import statistics
-
         start, before = time.perf_counter(), statistics["seconds"]
         made = Executable(make_plan(graph, self.budget))
         seconds = time.perf_counter() - start

@@ -14,12 +14,14 @@ import numpy as np
 from wengert.codegen.kernel import ProductSpec
 from wengert.codegen.pool import worker_count
 from wengert.codegen.tables import PRODUCT
+from wengert.graph import Graph
 from wengert.plan.blas import blas_threads, gemm_address
 from wengert.plan.steps import Cut, NativeStep
 
 __all__ = [
     "Product",
     "as_product",
+    "foreseen",
     "is_own",
     "product_step",
 ]
@@ -97,6 +99,19 @@ def is_own(product: Product) -> bool:
     p = product
     rows = _LEAST_ROWS_TURNED if p.transposed[1] else _LEAST_ROWS
     return p.m >= rows and p.n >= _LEAST_COLUMNS and 2 * p.m * p.n * p.k <= _MOST_OWN
+
+
+def foreseen(graph: Graph) -> list[ProductSpec]:
+    """The kernels of the products of a graph that is not optimised yet, most probably: of all
+    kernels they take LLVM longest."""
+    dtypes = {}
+    for op, operands, params, type_ in graph.entries:
+        if op.name == "contract" and type_.dtype.str[1:] in ("f4", "f8"):
+            shapes = [graph.entries[k][3].shape for k in operands]
+            product = as_product(dict(params)["spec"], *shapes)
+            if product is not None and is_own(product):
+                dtypes[type_.dtype] = ProductSpec(type_.dtype)
+    return list(dtypes.values())
 
 
 def product_step(
