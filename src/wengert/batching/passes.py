@@ -23,12 +23,26 @@ __all__ = ["agenda", "count_users", "merge_sums", "run_pass", "spread"]
 
 @words
 def merge_sums(
-    count, adds, starts, args, firsts, producer, uses, into, absorbed, new_starts, new_args, stack
+    count,
+    adds,
+    starts,
+    args,
+    firsts,
+    producer,
+    uses,
+    into,
+    absorbed,
+    new_starts,
+    new_args,
+    signs,
+    stack,
+    stack_signs,
 ):
     """Give each sum the terms of the sums that are used by it alone.
 
-    `adds` says which nodes add two numbers; `uses` is how often values are used outside. Fills
-    `absorbed` and the new operands; returns how many of these there are.
+    `adds` says which nodes add two numbers (1) or subtract the second (2); `uses` is how often
+    values are used outside. Fills `absorbed`, the new operands and their `signs` (1 or -1; those of
+    other nodes are 1); returns how many operands there are.
     """
     for j in range(count):
         for k in range(starts[j], starts[j + 1]):
@@ -48,17 +62,21 @@ def merge_sums(
         if adds[j] == 0:
             for k in range(starts[j], starts[j + 1]):
                 new_args[total] = args[k]
+                signs[total] = 1
                 total += 1
             continue
         # Depth first, terms in order: a node to open is on the stack as it is, a term as its
-        # negative.
+        # negative, each with its sign.
         stack[0] = j
+        stack_signs[0] = 1
         top = 1
         while top > 0:
             top -= 1
             item = stack[top]
+            sign = stack_signs[top]
             if item < 0:
                 new_args[total] = -1 - item
+                signs[total] = sign
                 total += 1
                 continue
             k = starts[item + 1] - 1
@@ -69,6 +87,9 @@ def merge_sums(
                     stack[top] = node
                 else:
                     stack[top] = -1 - value
+                stack_signs[top] = sign
+                if adds[item] == 2 and k > starts[item]:
+                    stack_signs[top] = -sign
                 top += 1
                 k -= 1
     new_starts[count] = total

@@ -7,8 +7,8 @@ something else than their entry:
 
 - reading one row of an array (`table[word]`, `scores[label]`) takes the row's number as a further
   operand, since the numbers differ from example to example: all of them are one family;
-- a sum of numbers that is used by another sum alone becomes part of that one: the losses of a
-  minibatch are added in one step, however they were added in the program.
+- a sum or difference of numbers that is used by another one alone becomes part of that one: the
+  losses of a minibatch are added in one step, however they were added in the program.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from wengert.transform.calling import call
 
 __all__ = ["Family", "Program", "read_program"]
 
-_PROJECT, _SLICE, _GATHER, _ADD = (
-    TABLE[name] for name in ("project", "slice_index", "gather", "add")
+_PROJECT, _SLICE, _GATHER, _ADD, _SUBTRACT = (
+    TABLE[name] for name in ("project", "slice_index", "gather", "add", "subtract")
 )
 _INDEX = Type((), np.dtype(np.int64))
 _FIRST_AXIS = (("axes", (0,)),)
@@ -38,7 +38,7 @@ class _Kind(NamedTuple):
     """What all nodes of a family have in common.
 
     graph : what each computes, as a graph of its own; carries : whether derivatives flow through;
-    is_sum : whether it adds any number of operands of the one type that `graph` takes
+    is_sum : whether it adds or subtracts any number of operands of the one type that `graph` takes
     """
 
     name: str
@@ -67,7 +67,7 @@ class Family:
 
 class Program:
     """The nodes that the outputs of a graph need. Node j has the operands
-    `args[starts[j]:starts[j + 1]]`.
+    `args[starts[j]:starts[j + 1]]`; those of a sum have `signs`.
 
     types : type of each value (None for values that nothing needs); type_of : their numbers in
     `distinct`; numbers : value -> row number; families; where : value number of each entry;
@@ -89,7 +89,8 @@ class Program:
         row = self._row_of_kind[found.kinds]
         self._set_producer(values, family, kinds)
         self.node_of = found.node_of
-        sums = np.array([k.is_sum for k in kinds], np.int64)
+        sums = np.array([k.is_sum * (2 if k.name == "subtract" else 1) for k in kinds], np.int64)
+        self.signs = np.ones(len(self.args), np.int64)
         if sums.any():
             kept = self._merge(sums[family])
             family, row = family[kept], row[kept]
@@ -153,7 +154,8 @@ class Program:
         uses[self.where[list(self.graph.outputs)]] = 1
         into, absorbed = np.full(count, -1, np.int64), np.zeros(count, np.int64)
         starts, args = np.empty(count + 1, np.int64), np.empty(total, np.int64)
-        stack = np.empty(total + 1, np.int64)
+        signs = np.empty(total, np.int64)
+        stack, stack_signs = np.empty((2, total + 1), np.int64)
         left = run_pass(
             merge_sums,
             count,
@@ -167,7 +169,9 @@ class Program:
             absorbed,
             starts,
             args,
+            signs,
             stack,
+            stack_signs,
         )
         kept = absorbed == 0
         # A node's new number, and for a merged one that of the sum that it went into.
@@ -176,7 +180,7 @@ class Program:
             numbers[j] = numbers[into[j]]
         present = self.node_of >= 0
         self.node_of[present] = numbers[self.node_of[present]]
-        self.args = args[:left]
+        self.args, self.signs = args[:left], signs[:left]
         self.starts = np.append(starts[:-1][kept], left)
         self.firsts = self.firsts[kept]
         return kept
@@ -240,6 +244,8 @@ class Program:
         self.place = np.empty(len(family), np.int64)
         for f, kind in enumerate(kinds):
             members = order[bounds[f] : bounds[f + 1]]
+            if not len(members):  # all of them were merged into others
+                continue
             self.place[members] = np.arange(len(members))
             self.families.append(
                 Family(kind, members, self._operands(kind, members, row), self.firsts[members])
@@ -270,6 +276,11 @@ class Program:
     def operands(self, node: int) -> Any:
         """The values that a node takes, but for the number of a row."""
         return self.args[self.starts[node] : self.starts[node + 1]]
+
+    def terms(self, node: int) -> tuple[Any, Any]:
+        """The values that a sum takes, and their signs."""
+        part = slice(self.starts[node], self.starts[node + 1])
+        return self.args[part], self.signs[part]
 
     @property
     def outputs(self) -> list[int]:
@@ -321,5 +332,6 @@ def _made_kind(op: Any, params: Any, types: Any) -> _Kind:
             tape.record(_PROJECT, (made._index,), (("number", k),))._index
             for k in range(len(made._type))
         ]
-    is_sum = op is _ADD and types[0] is types[1] and types[0].is_float and not types[0].shape
+    is_sum = op is _ADD or op is _SUBTRACT
+    is_sum = is_sum and types[0] is types[1] and types[0].is_float and not types[0].shape
     return _Kind(op.name, tape.graph(outputs), False, is_sum, op.differentiable)

@@ -106,7 +106,9 @@ class Sweep:
     def _forward_sums(self, group: Group, places: Any, span: Span) -> None:
         arena = self.values[group.output_types[0]].array
         for at, node in enumerate(group.family.members[places].tolist()):
-            arena[span.begins[0] + at] = arena[self.row[self.program.operands(node)]].sum()
+            values, signs = self.program.terms(node)
+            terms = arena[self.row[values]] * signs
+            arena[span.begins[0] + at] = terms.sum()
 
     def _forward_singly(self, group: Group, places: Any, span: Span) -> None:
         graph, types = group.family.graph, group.output_types
@@ -163,7 +165,8 @@ class Sweep:
     def _backward_sums(self, group: Group, places: Any, span: Span) -> None:
         arena = self.cotangents[group.output_types[0]].array
         for at, node in enumerate(group.family.members[places].tolist()):
-            np.add.at(arena, self.row[self.program.operands(node)], arena[span.begins[0] + at])
+            values, signs = self.program.terms(node)
+            np.add.at(arena, self.row[values], arena[span.begins[0] + at] * signs)
 
     def _backward_singly(self, group: Group, places: Any, span: Span) -> None:
         types = group.output_types
