@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,8 @@ class DynamicReport:
     plans : how many signatures found the plan of their batches from an earlier run, and for how
     many it was made
     graph : the recorded graph; batch_of : for each entry the number of its batch
+
+    What takes time, the batches and `batch_of`, is put together when it is asked for.
     """
 
     entries: int
@@ -55,11 +59,24 @@ class DynamicReport:
     signatures: int
     batched: bool
     estimates: tuple[float, float]
-    batches: list[BatchRecord]
+    graph: Graph
+    read: Callable[[], tuple[list[BatchRecord], dict[int, int]]] = field(repr=False)
     seconds: dict[str, float] = field(default_factory=dict)
     plans: tuple[int, int] = (0, 0)
-    graph: Graph | None = None
-    batch_of: dict[int, int] = field(default_factory=dict)
+
+    @functools.cached_property
+    def _found(self) -> tuple[list[BatchRecord], dict[int, int]]:
+        return self.read()
+
+    @property
+    def batches(self) -> list[BatchRecord]:
+        """The batches, in the order in which they ran."""
+        return self._found[0]
+
+    @property
+    def batch_of(self) -> dict[int, int]:
+        """For each entry that is in a batch the number of that."""
+        return self._found[1]
 
     @property
     def by_operator(self) -> dict[str, tuple[int, int]]:
@@ -76,7 +93,6 @@ class DynamicReport:
 
         Of a long graph the last entries are drawn, nearest to the result.
         """
-        assert self.graph is not None
         title = f"{self.nodes} nodes in {len(self.batches)} batches"
         return self.graph.steps_to_svg(self.batch_of, title, path)
 
@@ -105,6 +121,21 @@ def report_of(
     program: Program, plan: Schedule, ran: list[str], estimates: tuple[float, float]
 ) -> DynamicReport:
     """The report of a schedule; `ran` says how each signature runs."""
+    return DynamicReport(
+        len(program.graph.entries),
+        program.node_count,
+        len(plan.signatures),
+        bool(ran),
+        estimates,
+        program.graph,
+        lambda: _read(program, plan, ran),
+    )
+
+
+def _read(
+    program: Program, plan: Schedule, ran: list[str]
+) -> tuple[list[BatchRecord], dict[int, int]]:
+    """The batches, and for each entry the number of its batch."""
     records = []
     batch_of_node = [0] * program.node_count
     for number, batch in enumerate(plan.batches):
@@ -126,13 +157,4 @@ def report_of(
             batch_of_node[node] = number
     nodes = program.node_of.tolist()
     batch_of = {entry: batch_of_node[node] for entry, node in enumerate(nodes) if node >= 0}
-    return DynamicReport(
-        len(program.graph.entries),
-        program.node_count,
-        len(plan.signatures),
-        bool(ran),
-        estimates,
-        records,
-        graph=program.graph,
-        batch_of=batch_of,
-    )
+    return records, batch_of

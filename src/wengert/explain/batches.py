@@ -17,7 +17,6 @@ def schedule_of(report: DynamicReport, graph: Graph) -> dict[str, Any]:
     Both graphs must be recordings of one function at arguments of one structure: their operators
     are matched in the order in which they were recorded.
     """
-    assert report.graph is not None
     ran, shown = _operators(report.graph), _operators(graph)
     if [report.graph.entries[k][0] for k in ran] != [graph.entries[k][0] for k in shown]:
         raise ArgumentError(
