@@ -43,6 +43,7 @@ PROGRAMS = (
     "bilstm_tagger",
     "transition",
     "many_structures",
+    "products",
     "vector_math",
     "explain_page",
 )

@@ -86,7 +86,8 @@ _LEAST_FLOPS = 2_000_000
 #: Floating-point operations of one thread in a nanosecond, roughly.
 _FLOPS_PER_NS = 80
 
-#: Where the kernels of `codegen.product` are at least as fast as OpenBLAS's on one thread: results
+#: Where the kernels of `codegen.product` are mostly as fast as OpenBLAS's on one thread
+#: (`benchmarks/products.py` measures both), and can go into strips and sums besides. Results
 #: with fewer rows or columns are left to BLAS (which sums along vectors, or keeps what it has
 #: turned), and so are large products, for which it copies both operands.
 _LEAST_ROWS, _LEAST_COLUMNS = 4, 8
