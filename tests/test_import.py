@@ -36,6 +36,13 @@ def test_a_derivative_needs_neither_llvm_nor_scipy():
     assert not (HEAVY | PARTS) & set(found)
 
 
+def test_a_derivative_runs_natively_where_nothing_else_was_loaded():
+    code = "import numpy as np, wengert as wg\nwith wg.replaying('always'):\n    "
+    found = loaded(code + "wg.grad(lambda x: np.sum(x * x))(np.ones(3))")
+    assert "wengert.replay.recording" in found
+    assert "wengert.batching.reading" not in found
+
+
 def test_what_runs_batches_is_loaded_when_there_are_some():
     found = set(loaded("import wengert"))
     assert "wengert.batching.run" in found

@@ -123,6 +123,7 @@ class _Native:
         from wengert.codegen.recording_tables import BINARY, NEGATIVE, ROW, ROWS, SETUP
         from wengert.codegen.state import STATE
         from wengert.plan.site import native_function, numpy_function, python_function
+        from wengert.transform.calling import call
 
         self.table = np.zeros((ROWS, len(ROW)), np.int64)
         self.kept: dict[int, Any] = {}
@@ -137,7 +138,7 @@ class _Native:
             "true": True,
             "no_params": (),
             "call_name": "__call__",
-            "call_op": TABLE["call"],
+            "call_op": call,
             "project_op": TABLE["project"],
             "ufunc_miss": self._ufunc_miss(Variable.__array_ufunc__),
             "item_miss": self._item_miss(Variable.__getitem__),
