@@ -107,6 +107,7 @@ class SizedPlan:
             for s in self._steps
         ]
         self._bound = np.array([*first.inputs, *first.outputs], np.int64)
+        self._threads = worker_count() + 1
         self._lock = threading.Lock()
         self._free: list[_Instance] = []
         self._capacity = 0
@@ -116,7 +117,7 @@ class SizedPlan:
         where its first row lies, and how many bytes lie between rows, 0 where all share one."""
         set_threads, usual = _set_blas_threads()
         set_threads(1)
-        parts = min(worker_count() + 1, n, int(n * self._work / _LEAST_WORK)) or 1
+        parts = min(self._threads, n, int(n * self._work / _LEAST_WORK)) or 1
         instances = self._taken(n if parts == 1 else n // parts + 1, parts)
         fill, part, whole = _functions()
         if parts == 1:
