@@ -113,6 +113,64 @@ def test_functions_of_one_operand_and_the_sign():
     same(a, b)
 
 
+PAIRS = (
+    np.add,
+    np.multiply,
+    np.maximum,
+    np.power,
+    np.arctan2,
+    np.less,
+    np.matmul,
+    lambda a, b: np.concatenate([a, b]),
+    lambda a, b: np.concatenate((a, b)),
+    lambda a, b: np.concatenate([a, b], axis=-1),
+    lambda a, b: np.stack([a, b]),
+    lambda a, b: np.concatenate([a, b, a]),
+)
+ONES = (np.sum, np.mean, np.max, np.transpose, np.ravel, np.cumsum, np.sort, np.copy, np.shape)
+
+
+def recorded(values, act):
+    """What three rounds of `act` record, or the kinds of errors."""
+    tape, xs = variables(values)
+    errors = []
+    for _ in range(3):
+        try:
+            act(*xs)
+        except (WengertError, ValueError, TypeError) as error:
+            errors.append(type(error))
+    return tape, errors
+
+
+@pytest.mark.parametrize("k", range(len(PAIRS)))
+def test_functions_of_two_operands(k, native, monkeypatch):
+    others = [*ARRAYS[:4], 0.5, np.float64(0.5)]
+    for a in ARRAYS[:4]:
+        for b in others:
+            act = (lambda x, b=b: PAIRS[k](x, b)) if np.ndim(b) == 0 else PAIRS[k]
+            values = [a] if np.ndim(b) == 0 else [a, b]
+            found, errors = recorded(values, act)
+            with monkeypatch.context() as patch:
+                for name in ("ufunc", "function"):
+                    miss = native.objects[f"{name}_miss"]
+                    patch.setattr(Variable, f"__array_{name}__", lambda *a, m=miss, **b: m(*a, **b))
+                expected, others_errors = recorded(values, act)
+            assert errors == others_errors
+            same(found, expected)
+
+
+@pytest.mark.parametrize("function", ONES, ids=lambda f: f.__name__)
+def test_functions_of_one_array(function, native, monkeypatch):
+    for a in ARRAYS:
+        found, errors = recorded([a], function)
+        with monkeypatch.context() as patch:
+            miss = native.objects["function_miss"]
+            patch.setattr(Variable, "__array_function__", lambda *a, **b: miss(*a, **b))
+            expected, others = recorded([a], function)
+        assert errors == others
+        same(found, expected)
+
+
 def test_one_number_is_one_constant_of_each_dtype():
     rate = 0.1
     tape, (x, _, y, *_) = variables(ARRAYS)

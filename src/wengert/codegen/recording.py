@@ -229,22 +229,7 @@ def constant_of(tape, number, row):
 def _binary(left, right, op, miss):
     """The slot of a binary operator: its record and its miss."""
     setup = RECORDING[0]
-    is_left = is_handle(left)
-    is_right = is_handle(right)
-    own = left
-    other = right
-    if is_left == 0:
-        own = right
-        other = left
-    tape = own[VARIABLE["_tape"]]
-    made = 0
-    if is_left + is_right == 0 or tape[TAPE["fast"]] != setup[SETUP["true"]]:
-        made = 0
-    elif is_left + is_right == 2:
-        if other[VARIABLE["_tape"]] == tape:
-            made = _of_two(tape, left, right, op)
-    elif other[_CLASS] == setup[SETUP["float"]]:
-        made = _with_float(tape, own, other, is_left, op)
+    made = _two(left, right, op)
     if made != 0:
         return made
     place = scratch(2)
@@ -347,21 +332,75 @@ def record_negative(x):
 
 
 @words
+def _two(left, right, key):
+    """What an operator of two operands makes of them, or 0."""
+    setup = RECORDING[0]
+    is_left = is_handle(left)
+    is_right = is_handle(right)
+    own = left
+    other = right
+    if is_left == 0:
+        own = right
+        other = left
+    if is_left + is_right == 0:
+        return 0
+    tape = own[VARIABLE["_tape"]]
+    if tape[TAPE["fast"]] != setup[SETUP["true"]]:
+        return 0
+    if is_left + is_right == 2:
+        if other[VARIABLE["_tape"]] != tape:
+            return 0
+        return _of_two(tape, left, right, key)
+    if other[_CLASS] == setup[SETUP["float"]]:
+        return _with_float(tape, own, other, is_left, key)
+    return 0
+
+
+@words
 def record_ufunc(own, args, count, names):
     """`Variable.__array_ufunc__` by NumPy's calling convention for functions: the arguments
-    (variable, ufunc, method, operand) at an address, their number, names."""
+    (variable, ufunc, method, operands) at an address, their number, names."""
     setup = RECORDING[0]
+    made = 0
     # NumPy makes the method's name anew for each call.
     if (
-        count == 4
-        and names == 0
-        and is_handle(args[3]) != 0
+        names == 0
+        and (count == 4 or count == 5)
         and (call(setup[SETUP["PyUnicode_Compare"]], args[2], setup[SETUP["call_name"]]) << 32) == 0
     ):
-        made = _unary(args[3], args[1])
+        if count == 5:
+            made = _two(args[3], args[4], args[1])
+        elif is_handle(args[3]) != 0:
+            made = _unary(args[3], args[1])
         if made != 0:
             return made
     return call(setup[SETUP["PyObject_Vectorcall"]], setup[SETUP["ufunc_miss"]], args, count, names)
+
+
+@words
+def record_function(own, args, count, names):
+    """`Variable.__array_function__`, likewise, for functions of one variable and of a list or tuple
+    of two: the arguments are (variable, function, types, arguments, named arguments)."""
+    setup = RECORDING[0]
+    made = 0
+    if (
+        count == 5
+        and names == 0
+        and args[3][_SIZE] == 1
+        and call(setup[SETUP["PyDict_Size"]], args[4]) == 0
+    ):
+        operand = args[3][_ITEMS]
+        if is_handle(operand) != 0:
+            made = _unary(operand, args[1])
+        elif operand[_CLASS] == setup[SETUP["list"]] and operand[_SIZE] == 2:
+            made = _two(operand[_ITEMS][0], operand[_ITEMS][1], args[1])
+        elif operand[_CLASS] == setup[SETUP["tuple"]] and operand[_SIZE] == 2:
+            made = _two(operand[_ITEMS], operand[_ITEMS + 1], args[1])
+        if made != 0:
+            return made
+    return call(
+        setup[SETUP["PyObject_Vectorcall"]], setup[SETUP["function_miss"]], args, count, names
+    )
 
 
 # ---------------------------------------------------------------- parts
@@ -455,5 +494,6 @@ SLOTS = {
     "matmul": record_matmul,
     "negative": record_negative,
     "ufunc": record_ufunc,
+    "function": record_function,
     "item": record_item,
 }

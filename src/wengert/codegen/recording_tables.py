@@ -6,7 +6,8 @@ holds what was recorded for them:
 - a binary operator: (operator, type, type); with a Python float on one side its class stands for
   the type, and the row has the entry and dtype of the constant that the float becomes;
 - `negative`: (operator, type, 0);
-- a ufunc of one operand: (ufunc, type, 0);
+- a ufunc of one operand: (ufunc, type, 0), or of two, as an operator;
+- another function of NumPy: likewise, of one array or a list of two;
 - a part `x[key]`: (class of the key, type, a number that stands for the key); `single` says that
   the result is a number, and not a view.
 """
@@ -75,7 +76,9 @@ SETUP = numbered(
     "view",
     "float",
     "int",
+    "list",
     "slice",
+    "tuple",
     "none",
     "true",
     "no_params",
@@ -84,6 +87,7 @@ SETUP = numbered(
     "project_op",
     "table",
     "ufunc_miss",
+    "function_miss",
     "item_miss",
     *(f"{name}_{what}" for name in (*BINARY, "negative") for what in ("op", "miss")),
 )

@@ -21,6 +21,7 @@ from wengert.capture import Recorder, Variable
 from wengert.capture.view import View
 from wengert.graph import CONSTANT, Type
 from wengert.ops import TABLE
+from wengert.transform.calling import call
 
 __all__ = ["install"]
 
@@ -133,7 +134,9 @@ class _Native:
             "view": View,
             "float": float,
             "int": int,
+            "list": list,
             "slice": slice,
+            "tuple": tuple,
             "none": None,
             "true": True,
             "no_params": (),
@@ -141,6 +144,7 @@ class _Native:
             "call_op": call,
             "project_op": TABLE["project"],
             "ufunc_miss": self._ufunc_miss(Variable.__array_ufunc__),
+            "function_miss": self._function_miss(Variable.__array_function__),
             "item_miss": self._item_miss(Variable.__getitem__),
         }
         for name in (*BINARY, "negative"):
@@ -168,8 +172,11 @@ class _Native:
             slots["item"] = _word(id(kind) + 8 * _AS_MAPPING) + 8 * _SUBSCRIPT
             for name, slot in slots.items():
                 ctypes.c_int64.from_address(slot).value = found[name]
-        self.function = native_function("__array_ufunc__", found["ufunc"], b"", None)
-        type.__setattr__(Variable, "__array_ufunc__", self.function[0])
+        self.functions = []
+        for name in ("ufunc", "function"):
+            made = native_function(f"__array_{name}__", found[name], b"", None)
+            type.__setattr__(Variable, f"__array_{name}__", made[0])
+            self.functions.append(made)
 
     # ------------------------------------------------------------ misses
 
@@ -188,7 +195,7 @@ class _Native:
                 made = getattr(type(left), forward)(left, right)
             elif hasattr(type(right), reflected):
                 made = getattr(type(right), reflected)(right, left)
-            if made.__class__ is Variable and own._tape.fast:
+            if made.__class__ is Variable and made._tape is own._tape:
                 self._learn_binary(key, left, right, made, before)
             return made
 
@@ -196,6 +203,8 @@ class _Native:
 
     def _learn_binary(self, key: Any, left: Any, right: Any, made: Any, before: int) -> None:
         tape = made._tape
+        if not tape.fast:
+            return
         added = tape.entries[before:]
         operands = [left, right]
         keys = [x._type if x.__class__ in _HANDLES else x.__class__ for x in operands]
@@ -229,11 +238,29 @@ class _Native:
         def ufunc_miss(own: Any, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
             before = len(own._tape.entries)
             made = python(own, ufunc, method, *inputs, **kwargs)
-            if len(inputs) == 1 and method == "__call__" and not kwargs and inputs[0] is own:
-                self._learn_unary(ufunc, own, made, before)
+            if method == "__call__" and not kwargs:
+                if len(inputs) == 1 and inputs[0] is own:
+                    self._learn_unary(ufunc, own, made, before)
+                elif len(inputs) == 2 and made.__class__ is Variable and made._tape is own._tape:
+                    self._learn_binary(ufunc, *inputs, made, before)
             return made
 
         return ufunc_miss
+
+    def _function_miss(self, python: Callable[..., Any]) -> Callable[..., Any]:
+        def function_miss(own: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+            before = len(own._tape.entries)
+            made = python(own, function, types, args, kwargs)
+            if len(args) == 1 and not kwargs and made.__class__ is Variable:
+                operand = args[0]
+                if operand is own:
+                    self._learn_unary(function, own, made, before)
+                elif operand.__class__ in (list, tuple) and len(operand) == 2:
+                    if made._tape is own._tape:
+                        self._learn_binary(function, *operand, made, before)
+            return made
+
+        return function_miss
 
     def _learn_unary(self, key: Any, x: Any, made: Any, before: int) -> None:
         if made.__class__ is not Variable or x.__class__ not in _HANDLES or not made._tape.fast:
