@@ -36,6 +36,10 @@ _DUNDER = {
     "matmul": "matmul",
 }
 _HANDLES = (Variable, View)
+#: Functions of one array, and of a list of arrays, that record one operator, and which one only the
+#: types of the arrays decide.
+_OF_ONE = frozenset({np.sum, np.prod, np.max, np.min})
+_OF_A_LIST = frozenset({np.concatenate})
 
 _lock = threading.Lock()
 _installed: _Native | None = None
@@ -251,13 +255,14 @@ class _Native:
         def function_miss(own: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
             before = len(own._tape.entries)
             made = python(own, function, types, args, kwargs)
-            if len(args) == 1 and not kwargs and made.__class__ is Variable:
-                operand = args[0]
-                if operand is own:
-                    self._learn_unary(function, own, made, before)
-                elif operand.__class__ in (list, tuple) and len(operand) == 2:
-                    if made._tape is own._tape:
-                        self._learn_binary(function, *operand, made, before)
+            known = function in _OF_ONE or function in _OF_A_LIST
+            if not known or len(args) != 1 or kwargs or made.__class__ is not Variable:
+                return made
+            operand = args[0]
+            if operand is own and function in _OF_ONE:
+                self._learn_unary(function, own, made, before)
+            elif function in _OF_A_LIST and len(operand) == 2 and made._tape is own._tape:
+                self._learn_binary(function, operand[0], operand[1], made, before)
             return made
 
         return function_miss
