@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import wengert as wg
+from wengert.codegen.kernel import KernelSpec
 from wengert.optimise import optimise
 from wengert.plan import Executable, NativeStep, chunks, make_plan, plan, products, strips
 from wengert.plan.donation import reusable
+from wengert.plan.steps import Cut
 from wengert.run import run
 
 
@@ -134,3 +136,21 @@ def test_short_jobs_are_whole_whoever_helps(rng):
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(work, pause) for pause in (0.0, 0.0, 0.0002, 0.0)]:
             done.result()
+
+
+def test_long_lists_of_steps_take_linear_time(monkeypatch):
+    """Steps look at few of those that follow."""
+    looked = []
+    take = strips._Strip.take
+    monkeypatch.setattr(strips._Strip, "take", lambda own, s: looked.append(s) or take(own, s))
+
+    def step(k, ns):
+        made = NativeStep([[]], [k], [k + 1], "", [], spec=KernelSpec(0, (), (), ()))
+        made.cut = Cut(64, frozenset(), ns, lambda *_: None)
+        return made
+
+    for ns, most in ((10.0, 0), (1000.0, 20)):
+        listed = [step(k, ns) for k in range(2000)]
+        looked.clear()
+        assert strips.with_strips(listed, 2, [8] * 2001) == listed
+        assert len(looked) <= most * len(listed)

@@ -12,8 +12,10 @@ it, so that more of its kind come together.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 
 from wengert.plan.steps import NativeStep, NumpyStep
 
@@ -29,8 +31,10 @@ _LEAST_ROWS = 8
 _MOST_PUT_OFF = 1 << 17
 #: How many bytes the steps of a strip may write: all of it is held until the strip ends.
 _MOST_WRITTEN = 1 << 21
-#: Among how many steps those of a strip are looked for.
-_WINDOW = 64
+#: Among how many steps those of a strip are looked for, how many others may lie between two of
+#: them, and how much work the first must be: a long list of small steps is not looked through again
+#: and again.
+_WINDOW, _MOST_BETWEEN, _LEAST_FIRST_NS = 64, 16, 50.0
 
 
 class _Strip:
@@ -105,30 +109,37 @@ def with_strips(
     steps: Sequence[NativeStep | NumpyStep], threads: int, sizes: Sequence[int]
 ) -> list[NativeStep | NumpyStep]:
     """The steps of a plan, some of them as strips; `sizes` are the bytes of the slots."""
-    left = list(steps)
+    left = deque(steps)
     done: list[NativeStep | NumpyStep] = []
     number = 0
     while left:
         strip, stop = _longest(left, sizes)
         chunks = strip.chunks(threads)
         if len(strip.steps) < 2 or chunks < 2:
-            done.append(left.pop(0))
+            done.append(left.popleft())
             continue
         replaced = {id(s) for step in strip.steps for s in step.combining}
-        rest = [s for s in (*strip.put_off, *left[stop:]) if id(s) not in replaced]
-        left = [*strip.cut(number, chunks), *rest]
+        for _ in range(stop):
+            left.popleft()
+        while left and id(left[0]) in replaced:
+            left.popleft()
+        combining = strip.cut(number, chunks)
+        put_off = [s for s in strip.put_off if id(s) not in replaced]
+        left.extendleft(reversed([*combining, *put_off]))
         done += strip.steps
         number += 1
     return done
 
 
-def _longest(left: Sequence[NativeStep | NumpyStep], sizes: Sequence[int]) -> tuple[_Strip, int]:
+def _longest(left: Iterable[NativeStep | NumpyStep], sizes: Sequence[int]) -> tuple[_Strip, int]:
     """The strip that begins with the first step, and how many steps it takes or puts off."""
     strip = _Strip()
     stop = kept = written = 0
-    for number, step in enumerate(left[:_WINDOW]):
+    for number, step in enumerate(itertools.islice(left, _WINDOW)):
         # Loops, checks of indices and NumPy's steps stay where they are.
         if not isinstance(step, NativeStep) or (step.spec is None and not step.calls_blas()):
+            break
+        if number == 0 and (step.cut is None or step.cut.ns < _LEAST_FIRST_NS):
             break
         written += sum(sizes[s] for s in step.writes)
         if strip.steps and written > _MOST_WRITTEN:
@@ -136,6 +147,8 @@ def _longest(left: Sequence[NativeStep | NumpyStep], sizes: Sequence[int]) -> tu
         if strip.take(step):
             stop, kept = number + 1, len(strip.put_off)
         elif not strip.steps or not strip.leave(step, sum(sizes[s] for s in step.reads)):
+            break
+        if number - stop > _MOST_BETWEEN:
             break
     del strip.put_off[kept:]  # nothing of the strip comes after these
     return strip, stop
