@@ -219,7 +219,9 @@ class Tape(_Fields):
         numbers = [self._lift(a, dtype) for a, dtype in zip(args, dtypes, strict=True)]
         unconverted = len(self.entries) == before
         made = self.record(op, tuple(numbers), params)
-        if key is not None and unconverted and self.entries[made._index][3] is made._type:
+        # Bodies of loops, which may hold large arrays, are not kept alive.
+        is_plain = key is not None and not any(isinstance(value, Graph) for _, value in params)
+        if is_plain and unconverted and self.entries[made._index][3] is made._type:
             if len(op.direct) >= _MOST_DIRECT:
                 op.direct.clear()
             op.direct[key, params] = (params, made._type)
