@@ -244,7 +244,7 @@ def _is_length(tape: Any, value: Any) -> bool:
     """Whether a number is the length of an axis, or the number of elements, of some value."""
     if value < 2 or value != int(value):
         return False
-    types = (entry[3] for entry in tape.entries)
+    types = (entry[3] for entry in tape.everything)
     return any(
         isinstance(type_, Type) and (type_.size == value or value in type_.shape) for type_ in types
     )

@@ -47,6 +47,10 @@ class RuleIndex:
                 self._by_op.setdefault(rule.left.op, []).append(rule)
         self._found: dict[Any, tuple[_Candidate, ...]] = {}
 
+    def may_change(self, op: Any) -> bool:
+        """Whether there are rules for applications of this operator."""
+        return bool(self._families) or op in self._by_op
+
     def candidates(self, op: Any, heads: tuple[Any, ...]) -> tuple[_Candidate, ...]:
         """The rules whose left side may match `op` applied to operands made by `heads`."""
         key = (op, heads)
@@ -146,7 +150,9 @@ class Builder(Recorder):
     origin : value number -> number of the same value in the graph that the user gave
     log : what was done
     line : the user's line of the entry that is being rebuilt
-    settled : value numbers of the entries that no pattern of the rules matches
+    everything : all entries, for a rule that looks at others than those its own is made from
+    settled : value numbers of the entries that no rule changes, as far as that depends on what they
+        are made from alone, and not on `uses` or `everything`
     """
 
     def __init__(self, index: RuleIndex, *, stage: str, log: list[Record]) -> None:
@@ -155,14 +161,30 @@ class Builder(Recorder):
         self.index = index
         self.settled: set[int] = set()
         self._is_quiet = False
+        #: How often a rule looked further.
+        self._looks = 0
         self.stage = stage
         self.log = log
         self.line = ""
-        self.uses: dict[int, int] = {}
+        self._uses: dict[int, int] = {}
         self.origin: dict[int, int] = {}
         self._lines: dict[int, str] = {}
         self._numbers: dict[Any, int] = {}
         self._pending: set[Any] = set()
+
+    @property
+    def uses(self) -> dict[int, int]:
+        self._looks += 1
+        return self._uses
+
+    def add_uses(self, k: int, count: int) -> None:
+        """Count further uses of a value."""
+        self._uses[k] = self._uses.get(k, 0) + count
+
+    @property
+    def everything(self) -> list[Any]:
+        self._looks += 1
+        return self.entries
 
     # ------------------------------------------------------------ leaves
 
@@ -243,13 +265,13 @@ class Builder(Recorder):
         type_: Any,
         more: RuleIndex | None,
     ) -> int:
-        """As `emit`, for an entry of which it is known that no pattern of the rules matches; those
-        of `more` may."""
+        """As `emit`, for an entry that is known to be settled, unless the rules of `more` change
+        it."""
         key = (op, operands, params)
         found = self._numbers.get(key)
         if found is None and len(operands) == 2 and "commutative" in getattr(op, "traits", ()):
             found = self._numbers.get((op, operands[::-1], params))
-        if found is None and more is not None:
+        if found is None and more is not None and more.may_change(op):
             self._pending.add(key)
             found = self._simplified(op, operands, params, type_, more)
             self._pending.discard(key)
@@ -287,14 +309,13 @@ class Builder(Recorder):
                     found,
                 )
                 return found
-        is_quiet = True
+        looks = self._looks
         for rule, pattern in index.candidates(op, heads):
             if isinstance(type_, Type) and type_.dtype.kind not in rule.kinds:
                 continue
             env: dict[str, Any] = {"": []}
             if not match_operands(pattern, operands, params, self, env):
                 continue
-            is_quiet = False
             match = Match(self, op, operands, params, type_, env)
             if rule.once and not match.used_once():
                 continue
@@ -305,7 +326,7 @@ class Builder(Recorder):
             if made is not None:
                 self._note_rule(rule, match, made, noted)
                 return made
-        self._is_quiet = is_quiet
+        self._is_quiet = self._looks == looks
         return None
 
     def _note_rule(self, rule: Rule, match: Match, made: int, noted: int) -> None:

@@ -29,7 +29,7 @@ class State(NamedTuple):
     origin : per entry its number in the graph that the user gave, or -1
     log : what was done
     reassociate : whether rules that change rounding are allowed
-    settled : entries that no pattern of the simplifying rules matches
+    settled : entries that no simplifying rule changes (see `Builder`)
     """
 
     graph: Graph

@@ -32,7 +32,7 @@ def rewrite(
     ----------
     origin : for each entry its number in the graph that the user gave, or -1
     instead : for some entries, how to emit them in another way
-    settled : entries that no pattern of the rules matches, as long as nothing before them changes
+    settled : entries that no rule changes, as long as nothing that they are made from does
     more : rules of `index` that `settled` does not speak of
 
     Returns
@@ -93,7 +93,7 @@ def rewrite(
                 log.append(_shared(stage, builder.line, text, origin[i], origin[first[k]]))
         where[i] = k
         first.setdefault(k, i)
-        builder.uses[k] = builder.uses.get(k, 0) + uses[i]
+        builder.add_uses(k, uses[i])
         if origin[i] >= 0 and op is not CONSTANT:
             builder.origin.setdefault(k, origin[i])
     return builder.finished([where[k] for k in graph.outputs], [where[k] for k in graph.inputs])
