@@ -4,7 +4,8 @@
 
 A layer is tanh(x @ w). Budgets are numbers of states: all, about 3 sqrt(n), and about 3 log2(n).
 The peak that NumPy allocated (tracemalloc), and the time beside the ordinary gradient, interpreted;
-the arena and results of the compiled gradient; and for one budget the resident bytes of a fresh
+the arena and results of the compiled gradient; the time to plan a program of 10,000 operations; and
+for one budget the resident bytes of a fresh
 process above those before the derivative, as the kernel counts them.
 """
 
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,8 @@ from harness import QUICK, compare, duration, fresh, markdown, three_digits, ver
 
 import wengert as wg
 from wengert.transform.inline import runners
+from wengert.transform.memory.planner import plan
+from wengert.transform.memory.problem import Problem, profile
 
 SIZE, WIDTH = 2000, 32
 DEPTHS = (64,) if QUICK else (64, 256)
@@ -70,6 +75,53 @@ def child(memory: str) -> None:
     before = resident_at_most()
     gradient(x)
     print(json.dumps({"bytes": resident_at_most() - before}))
+
+
+def reversal(steps: int) -> Problem:
+    """A long program and its way back: a fifth of the steps read an earlier value too."""
+    draw = random.Random(0)
+    parents = [
+        {i - 1, max(0, i - draw.choice([2, 5, 20, 200]))} if draw.random() < 0.2 else {i - 1}
+        for i in range(1, steps)
+    ]
+    reads: list[tuple[int, ...]] = [(), *(tuple(sorted(p)) for p in parents)]
+    readers: list[list[int]] = [[] for _ in range(steps)]
+    for i, values in enumerate(reads):
+        for value in values:
+            readers[value].append(i)
+    for i in range(steps - 1, -1, -1):
+        # The cotangent of a step reads its operands, and the cotangents of what reads it.
+        back = [2 * steps - 1 - j for j in readers[i]] or [steps - 1]
+        reads.append(tuple(dict.fromkeys([*reads[i], *back])))
+    count = len(reads)
+    size = [draw.choice([1, 2, 4]) for _ in range(steps)]
+    cost = [float(draw.choice([1, 3, 10])) for _ in range(steps)]
+    return Problem(
+        reads,
+        [(i,) for i in range(count)],
+        list(range(count)),
+        [*size, *reversed(size)],
+        [*cost, *(2 * c for c in reversed(cost))],
+        [0] * count,
+        frozenset([count - 1]),
+    )
+
+
+def planning(operations: int) -> dict[str, Any]:
+    """Seconds to plan a program, for several shares of the memory that it takes."""
+    problem = reversal(operations // 2)
+    peak = int(profile(problem, problem.order).max())
+    found = {}
+    for share in (0.4, 0.2, 0.1):
+        budget = int(share * peak)
+        seconds = []
+        for _ in range(1 if QUICK else 3):
+            begin = time.perf_counter()
+            made = plan(problem, budget)
+            seconds.append(time.perf_counter() - begin)
+        assert made is not None
+        found[str(share)] = {"seconds": min(seconds), "work": made.work / made.ordinary_work}
+    return found
 
 
 def resident_at_most() -> int:
@@ -122,6 +174,10 @@ def main() -> None:
     for name, memory in (("none", "none"), ("20 states", str(20 * state))):
         process[name] = fresh("memory_budget.py", "child", memory)["bytes"]
         rows.append(["60", f"process, {name}", "", f"{process[name] / state:.1f}", "", "", ""])
+    record["planning"] = {"operations": 10_000, "shares": planning(10_000)}
+    for share, values in record["planning"]["shares"].items():
+        what = f"planning, {share} of the memory"
+        rows.append(["10,000", what, "", "", duration(values["seconds"]), "", ""])
     record["process"] = {"state": state, "budget": 20 * state, "bytes": process}
     table = markdown(
         ["depth", "budget", "states", "states measured", "time", "time ratio", "compiled: states"],

@@ -5,6 +5,8 @@ import random
 
 import numpy as np
 import pytest
+from tests.memory.checkmate import optimum
+from tests.work import calls
 
 from wengert.transform.memory.planner import plan, smallest_budget
 from wengert.transform.memory.problem import Problem, profile, work
@@ -137,3 +139,76 @@ def test_a_schedule_that_reads_what_is_not_there_is_refused():
     problem = chain(3)
     with pytest.raises(ValueError, match="never made"):
         profile(problem, [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("seed", "steps", "share"),
+    [
+        *[(seed, 8, 0.9) for seed in range(4)],
+        (0, 8, 0.7),
+        (3, 8, 0.7),
+        *[(seed, 11, 0.85) for seed in (0, 2)],
+        (0, 15, 0.9),
+        (3, 15, 0.9),
+    ],
+)
+def test_programs_of_16_to_30_operations_against_integer_programming(seed, steps, share):
+    """Checkmate's optimum for the program's order, and for the order of the plan."""
+    problem = random_program(random.Random(1000 + seed), steps)
+    budget = int(share * profile(problem, problem.order).max())
+    found = plan(problem, budget)
+    best = optimum(problem, budget)
+    assert best is not None
+    if found is None:
+        assert best == np.inf
+        return
+    first = list(dict.fromkeys(found.order))
+    best = min(best, optimum(renamed(problem, first), budget) or np.inf)
+    assert profile(problem, found.order).max() <= budget
+    assert found.work <= 1.1 * best
+
+
+def renamed(problem, order):
+    """The problem with its operations, and the value that each makes, in another order."""
+    new = {op: at for at, op in enumerate(order)}
+    return Problem(
+        [tuple(new[v] for v in problem.reads[op]) for op in order],
+        [(at,) for at in range(len(order))],
+        list(range(len(order))),
+        [problem.size[op] for op in order],
+        [problem.cost[op] for op in order],
+        [problem.scratch[op] for op in order],
+        frozenset(new[v] for v in problem.results),
+    )
+
+
+def skipping(steps, seed):
+    """A long program, a fifth of whose steps read an earlier value too."""
+    draw = random.Random(seed)
+    parents = [()]
+    for i in range(1, steps):
+        chosen = {i - 1}
+        if draw.random() < 0.2:
+            chosen.add(max(0, i - draw.choice([2, 5, 20, 200])))
+        parents.append(tuple(sorted(chosen)))
+    return reversal(
+        parents,
+        [draw.choice([1, 2, 4]) for _ in range(steps)],
+        [float(draw.choice([1, 3, 10])) for _ in range(steps)],
+    )
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.4, 1.15), (0.1, 1.3)])
+def test_ten_thousand_operations_are_planned_in_near_linear_work(share, most):
+    """Counted, not timed: Python calls per operation, beside those for a fifth as many."""
+    per_operation = []
+    for steps in (1000, 5000):
+        problem = skipping(steps, 0)
+        budget = int(share * profile(problem, problem.order).max())
+        found = []
+        made = calls(lambda p=problem, b=budget, f=found: f.append(plan(p, b)))
+        per_operation.append(made / len(problem.reads))
+        assert found[0].peak <= budget
+        assert found[0].work <= most * found[0].ordinary_work
+    assert per_operation[1] < 2 * per_operation[0]
+    assert per_operation[1] < 500

@@ -25,15 +25,20 @@ class Policy(NamedTuple):
     size : exponent of the size
     chained : whether the cost of a value includes that of its dropped ancestors
     retain : whether values that only dropped ones were made from may stay
+    lazy : whether ranks are brought up to date only where they would decide: for long programs
     """
 
     distance: float = 1.0
     size: float = 1.0
     chained: bool = True
     retain: bool = False
+    lazy: bool = False
 
 
 DEFAULT = Policy()
+
+#: A score that has grown by more than this since it was entered is entered anew.
+_GROWN = 1.1
 
 
 class Simulation:
@@ -81,7 +86,7 @@ class _Run:
         count = len(problem.size)
         self.weight = weight
         self.rank = rank
-        self.heap: list[tuple[int, int, int]] = []
+        self.heap: list[tuple[float, int, int]] = []
         self.resident: dict[int, None] = {}
         self.held = 0
         self.pins = [0] * count
@@ -92,7 +97,7 @@ class _Run:
 
     def run(self) -> list[int]:
         problem, last = self.problem, self.given.last
-        ranked = self.rank is not None
+        ranked = self.rank is not None or self.policy.lazy
         for op in range(len(problem.reads)):
             self.now = op
             self._execute(op)
@@ -147,8 +152,7 @@ class _Run:
             self.held += problem.size[value]
             resident[value] = None
             self._restored(value)
-            if self.rank is not None:
-                self._enter(value)
+            self._enter(value)
         for value in problem.reads[op]:
             self.pins[value] -= 1
         if again:
@@ -190,20 +194,15 @@ class _Run:
         if self.rank is not None:
             self._drop_ranked(bytes_)
             return
-        size, pins, policy = self.problem.size, self.pins, self.policy
-        cost, maker, extra, weight = self.problem.cost, self.problem.maker, self.extra, self.weight
-        now = self.now
-        scores = []
-        for value in self.resident:
-            if pins[value] or not size[value]:
-                continue
-            upcoming = self._next(value)
-            if upcoming >= self.given.never and value not in self.problem.results:
-                scores.append((0.0, value))
-                continue
-            again = cost[maker[value]] + (extra[value] if policy.chained else 0.0)
-            score = again / (size[value] ** policy.size * (upcoming - now + 1) ** policy.distance)
-            scores.append((score * weight[value] if weight is not None else score, value))
+        if self.policy.lazy:
+            self._drop_lazily(bytes_)
+            return
+        size, pins = self.problem.size, self.pins
+        scores = [
+            (self._score(value), value)
+            for value in self.resident
+            if size[value] and not pins[value]
+        ]
         scores.sort()
         chosen: list[int] = []
         freed = 0
@@ -222,10 +221,49 @@ class _Run:
                 self._release(value)
         self._release(chosen[-1])
 
+    def _score(self, value: int) -> float:
+        """How much a value matters."""
+        policy, now = self.policy, self.now
+        upcoming = self._next(value)
+        if upcoming >= self.given.never and value not in self.problem.results:
+            return 0.0
+        again = self.problem.cost[self.problem.maker[value]]
+        if policy.chained:
+            again += self.extra[value]
+        size = self.problem.size[value]
+        score = again / (size**policy.size * (upcoming - now + 1) ** policy.distance)
+        return float(score if self.weight is None else score * self.weight[value])
+
     def _enter(self, value: int) -> None:
-        """Put a value in its place among those that may be dropped by rank."""
-        if value in self.resident and self.problem.size[value] and self.rank is not None:
+        """Put a value in its place among those that may be dropped."""
+        if value not in self.resident or not self.problem.size[value]:
+            return
+        if self.rank is not None:
             heappush(self.heap, (self.rank[value], -self._next(value), value))
+        elif self.policy.lazy:
+            heappush(self.heap, (self._score(value), 0, value))
+
+    def _drop_lazily(self, bytes_: int) -> None:
+        """The lowest of the scores as they were entered, if it has not grown much since."""
+        size, pins, aside = self.problem.size, self.pins, []
+        while bytes_ > 0 and self.heap:
+            entry = heappop(self.heap)
+            value = entry[2]
+            if value not in self.resident:
+                continue
+            if pins[value]:
+                aside.append(entry)
+                continue
+            score = self._score(value)
+            if score > _GROWN * entry[0] and self.heap and score > self.heap[0][0]:
+                heappush(self.heap, (score, 0, value))
+                continue
+            self._release(value)
+            bytes_ -= size[value]
+        for entry in aside:
+            heappush(self.heap, entry)
+        if bytes_ > 0:
+            raise _Full
 
     def _drop_ranked(self, bytes_: int) -> None:
         """By rank, then the one that is needed last."""

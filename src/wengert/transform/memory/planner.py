@@ -35,8 +35,10 @@ _POLICIES = (
 )
 #: Operations up to which variations are tried, and how many steps they take together.
 _SMALL, _VARIED_STEPS = 400, 20_000
-#: Operations beyond which only schedules after those of a chain are tried, if there are any.
-_MIDDLE = 1500
+#: Operations beyond which few schedules are tried, and how: first for those that are not much
+#: longer than the program.
+_MIDDLE, _LARGE_WORK = 1500, 4
+_LARGE_POLICIES = (Policy(distance=0.5, lazy=True),)
 
 
 class Schedule(NamedTuple):
@@ -77,9 +79,9 @@ _Found = tuple[list[int], float] | None
 def _search(problem: Problem, budget: int) -> _Found:
     given = Simulation(problem)
     count = len(problem.reads)
+    if count > _MIDDLE:
+        return _search_large(problem, given, budget)
     best = _by_stages(problem, given, budget, None)
-    if count > _MIDDLE and best is not None:
-        return best
     most = MOST_WORK * count if best is None else 2 * len(best[0])
     ranked = []
     for policy in _POLICIES:
@@ -98,24 +100,46 @@ def _search(problem: Problem, budget: int) -> _Found:
     return _varied(problem, given, budget, policies, tries, best)
 
 
-def _by_stages(problem: Problem, given: Simulation, budget: int, best: _Found) -> _Found:
+def _search_large(problem: Problem, given: Simulation, budget: int) -> _Found:
+    """A few simulations, the cheapest of which is improved: near linear in the operations."""
+    count = len(problem.reads)
+    found = []
+    for most in (_LARGE_WORK * count, MOST_WORK * count):
+        for policy in _LARGE_POLICIES:
+            made = simulate(given, budget, policy, most=most)
+            if made is not None:
+                most = min(most, 2 * len(made))
+                found.append(made)
+        found += _after_chains(problem, given, budget, (2,), most)
+        if found:
+            return _better(problem, min(found, key=lambda f: work(problem, f)), budget, None)
+    return None
+
+
+def _after_chains(
+    problem: Problem, given: Simulation, budget: int, less: tuple[int, ...], most: int
+) -> list[list[int]]:
     """Schedules after those of a chain, for several numbers of slots."""
     cuts = stages(problem)
     if cuts is None:
-        return best
+        return []
     slots = max(2, int(budget / cuts.bytes))
-    count = len(problem.size)
-    most = MOST_WORK * len(problem.reads)
-    large = len(problem.reads) > _MIDDLE
-    less = (2, 4, slots // 4) if large else (1, 2, 3, 4, slots // 4, slots // 2)
+    less = (*less, slots // 4, slots // 2) if 1 in less else less
     made = []
     for number in sorted({max(2, slots - k) for k in less}):
-        found = simulate(given, budget, rank=cuts.ranks(number, count), most=most)
+        found = simulate(given, budget, rank=cuts.ranks(number, len(problem.size)), most=most)
         if found is not None:
             most = min(most, 2 * len(found))
-            made.append((work(problem, found), found))
-    made.sort(key=lambda pair: pair[0])
-    for _, found in made[: 1 if large else 3]:
+            made.append(found)
+    return made
+
+
+def _by_stages(problem: Problem, given: Simulation, budget: int, best: _Found) -> _Found:
+    """The best schedule after those of a chain."""
+    most = MOST_WORK * len(problem.reads)
+    made = _after_chains(problem, given, budget, (1, 2, 3, 4), most)
+    made.sort(key=lambda found: work(problem, found))
+    for found in made[:3]:
         best = _better(problem, found, budget, best)
     return best
 
