@@ -12,7 +12,7 @@ import wengert as wg
 from wengert.graph import type_of
 from wengert.ops import TABLE
 from wengert.plan import Executable, NativeStep, NumpyStep, make_plan
-from wengert.plan.storage import Lifetime, layout
+from wengert.plan.storage import Lifetime, alive_at_most, layout
 from wengert.run import run
 
 #: Relative difference allowed, by the size of the float: vector math is within 2 ulp or a stated
@@ -282,3 +282,18 @@ def test_short_rows(columns, dtype, rng):
     with np.errstate(all="ignore"):
         traced(f, x)
         traced(lambda x: (np.sum(x > 0.5, axis=1), np.where(x > 0.0, x, -x), np.sqrt(x * x)), x)
+
+
+def test_slots_of_many_sizes_are_laid_out_with_few_gaps(rng):
+    taken = least = 0
+    for _ in range(40):
+        starts = np.sort(rng.integers(0, 30, 40))
+        items = [
+            Lifetime(
+                slot, int(rng.choice([64, 640, 1024, 6400])), int(a), int(a + rng.integers(1, 9))
+            )
+            for slot, a in enumerate(starts)
+        ]
+        least += alive_at_most(items)
+        taken += layout(items)[1]
+    assert taken <= 1.03 * least

@@ -71,6 +71,7 @@ class _Fitter:
         self.sums = planner.sums
         for unit in self.units:
             self.scratch.append(self._run_once(planner, unit))
+        self.shared = sum([_aligned(planner.bytes[s]) for s in planner.panels])
         # Without strips, in which what many steps make is held at once.
         self.plain = planner.finished(inputs)
 
@@ -78,7 +79,7 @@ class _Fitter:
         """Append a unit's steps; the bytes of slots that hold no value of the graph."""
         before = len(planner.types)
         planner.run_unit(unit)
-        named = set(planner.slot.values())
+        named = set(planner.slot.values()) | set(planner.panels)
         named.update(s for parts in planner.parts.values() for s in parts)
         return sum(
             [
@@ -175,7 +176,7 @@ class _Fitter:
             return self.plain
         self.problem()
         room = self.budget - self.results
-        target = room
+        target = room - self.shared
         least = smallest_budget(self.given)
         tried: list[int] = []
         while target >= least and len(tried) < _TRIES:
@@ -183,15 +184,15 @@ class _Fitter:
             if made is not None and made.arena_bytes <= room:
                 return made
             tried.append(target)
-            arena = made.arena_bytes if made is not None else target
-            target = min(target - 1, target * room // max(arena, 1))
+            arena = made.arena_bytes if made is not None else room + 1
+            target = min(target - 1, target + room - arena)
         made = self._made(least)
         if made is not None and made.arena_bytes <= room:
             return made
         raise self._refusal(made, least)
 
     def _refusal(self, made: Plan | None, least: int) -> BudgetError:
-        arena = made.arena_bytes if made is not None else least
+        arena = made.arena_bytes if made is not None else least + self.shared
         return infeasible(self.budget, arena + self.results, self.taken)
 
     def _made(self, target: int) -> Plan | None:
@@ -217,7 +218,7 @@ class _Fitter:
         plan = planner.finished(inputs)
         plan.fitted = Fitted(
             self.budget,
-            schedule.peak + self.results,
+            schedule.peak + self.shared + self.results,
             plan.arena_bytes + self.results,
             self.taken,
             schedule.work / max(schedule.ordinary_work, 1e-9),

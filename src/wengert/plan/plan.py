@@ -115,7 +115,8 @@ class Planner:
         self.constants: dict[int, Any] = {}
         self.status = -1
         self.sums: dict[int, Accumulation] = {}
-        self._panels: list[int] = []
+        #: Slots that products share, whichever runs.
+        self.panels: list[int] = []
         self._checked: set[tuple[int, int]] = set()
 
     def _new_slot(self, type_: Type | None, size: int) -> int:
@@ -262,9 +263,9 @@ class Planner:
 
     def _panel(self, chunk: int) -> int:
         """The slot of memory that products use, one for the chunks of each number."""
-        while len(self._panels) <= chunk:
-            self._panels.append(self._new_slot(None, PANEL_BYTES))
-        return self._panels[chunk]
+        while len(self.panels) <= chunk:
+            self.panels.append(self._new_slot(None, PANEL_BYTES))
+        return self.panels[chunk]
 
     def _check(self, i: int) -> None:
         """A step for each index array of an entry that was not checked yet."""

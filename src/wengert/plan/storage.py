@@ -7,9 +7,11 @@ that reads one comes before the step that writes the other.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
+from itertools import accumulate
 
-__all__ = ["ALIGNMENT", "Lifetime", "layout"]
+__all__ = ["ALIGNMENT", "Lifetime", "alive_at_most", "layout"]
 
 ALIGNMENT = 64
 
@@ -26,11 +28,77 @@ class Lifetime:
         self.last = last
 
 
+#: Up to so many slots a layout with gaps is tried again in other ways.
+_MOST_TRIED = 1500
+
+
 def layout(lifetimes: Sequence[Lifetime]) -> tuple[dict[int, int], int]:
     """Offset of each slot in the arena, and the size of the arena.
 
-    Slots are placed in the order of their first use, each at the lowest offset that is free during
-    its lifetime; free ranges are kept sorted and merged, so that the cost is near linear.
+    Slots are placed in the order of their first use. Where that leaves gaps, so that the arena is
+    larger than what is alive at once, they are placed in other orders too, and the smallest arena
+    is taken.
+    """
+    offsets, total = _by_first_use(lifetimes)
+    least = alive_at_most(lifetimes)
+    if total > least and len(lifetimes) <= _MOST_TRIED:
+        for rank in _RANKS:
+            other, size = _ranked(sorted(lifetimes, key=rank))
+            if size < total:
+                offsets, total = other, size
+            if total == least:
+                break
+    return offsets, total
+
+
+def alive_at_most(lifetimes: Sequence[Lifetime]) -> int:
+    """The bytes of the slots that are alive at once, at most: what no layout goes below."""
+    change: dict[int, int] = {}
+    for item in lifetimes:
+        change[item.first] = change.get(item.first, 0) + item.bytes
+        change[item.last + 1] = change.get(item.last + 1, 0) - item.bytes
+    return max(accumulate(change[at] for at in sorted(change)), default=0)
+
+
+def _large_first(item: Lifetime) -> tuple[int, ...]:
+    return (-item.bytes, item.first)
+
+
+def _long_first(item: Lifetime) -> tuple[int, ...]:
+    return (item.first - item.last, -item.bytes)
+
+
+def _area_first(item: Lifetime) -> tuple[int, ...]:
+    return (-item.bytes * (item.last - item.first + 1), item.first)
+
+
+#: Orders in which slots are placed; each leaves the least gaps in some programs.
+_RANKS = (_large_first, _area_first, _long_first)
+
+
+def _ranked(items: Sequence[Lifetime]) -> tuple[dict[int, int], int]:
+    """Each slot at the lowest offset that is free during its lifetime."""
+    offsets: dict[int, int] = {}
+    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; sorted
+    total = 0
+    for item in items:
+        at = 0
+        for offset, end, first, last in placed:
+            if first > item.last or last < item.first or end <= at:
+                continue
+            if offset - at >= item.bytes:
+                break
+            at = end
+        insort(placed, (at, at + item.bytes, item.first, item.last))
+        offsets[item.slot] = at
+        total = max(total, at + item.bytes)
+    return offsets, total
+
+
+def _by_first_use(lifetimes: Sequence[Lifetime]) -> tuple[dict[int, int], int]:
+    """Each slot, in the order of first use, at the tightest place that is free during its lifetime.
+
+    Free ranges are kept sorted and merged, so that the cost is near linear.
     """
     offsets: dict[int, int] = {}
     ends: list[tuple[int, Lifetime]] = sorted(
