@@ -21,7 +21,6 @@ from wengert.capture import Recorder, Variable
 from wengert.capture.view import View
 from wengert.graph import CONSTANT, Type
 from wengert.ops import TABLE
-from wengert.transform.calling import call
 
 __all__ = ["install"]
 
