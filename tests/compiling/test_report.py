@@ -82,3 +82,15 @@ def test_a_long_graph_is_drawn_from_its_end():
 
     picture = wg.compile(chain).report(np.ones(3)).to_svg(before=True)
     assert "401 entries, of which the last 160 are drawn" in picture
+
+
+def test_it_tells_which_steps_run_in_chunks(rng, monkeypatch):
+    for module in ("chunks", "plan", "products"):
+        monkeypatch.setattr(f"wengert.plan.{module}.worker_count", lambda: 1)
+    f = wg.compile(lambda x, w: np.tanh(np.tanh(x @ w) @ w))
+    text = str(f.report(rng.normal(size=(64, 64)), rng.normal(size=(64, 64))))
+    assert text.count("2 chunks of strip 0") == 4
+    monkeypatch.setattr("wengert.plan.products.worker_count", lambda: 0)
+    monkeypatch.setattr("wengert.plan.plan.worker_count", lambda: 0)
+    text = str(wg.compile(np.tanh).report(rng.normal(size=(500, 500))))
+    assert "chunks\n" in text

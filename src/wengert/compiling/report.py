@@ -183,8 +183,13 @@ def _specs(steps: Iterable[StepReport]) -> list[Any]:
 
 def _told(step: StepReport, indent: str = "") -> list[str]:
     """The lines about a step, the steps inside it further in."""
-    where = f"; {step.origin}" if step.kind == "kernel" else ""
-    lines = [f"{indent}{step.what}: {step.cost}{where}"]
+    notes = [str(step.cost)]
+    if step.kind == "kernel":
+        notes.append(step.origin)
+    if step.chunks > 1:
+        strip = f" of strip {step.strip}" if step.strip >= 0 else ""
+        notes.append(f"{step.chunks} chunks{strip}")
+    lines = [f"{indent}{step.what}: {'; '.join(notes)}"]
     if len(step.operators) > 1:
         lines.append(f"{indent}      fuses {', '.join(step.operators)}")
     if step.lines:

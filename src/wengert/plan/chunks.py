@@ -95,10 +95,7 @@ def kernel_step(
     def apply(step: NativeStep, bounds: list[int]) -> None:
         _cut(step, lowered, writes, new_slot, bounds)
 
-    bounds = _bounds_of(lowered)
-    apply(step, bounds)
-    if len(bounds) > 2:
-        step.what += f" ({len(bounds) - 1} chunks)"
+    apply(step, _bounds_of(lowered))
     private = _private(lowered.spec)
     if private is not None:
         shares = _shares(lowered, reads, writes, private)

@@ -33,6 +33,7 @@ class StepReport(NamedTuple):
     origin : where a kernel came from: "memory", "disk" or "llvm"
     spec : the structure of a kernel, or None
     inner : for a loop or branch, the steps of its bodies; their entries are those of the bodies
+    strip : steps of one number, not -1, follow each other chunk by chunk, without waiting
     """
 
     kind: str
@@ -45,6 +46,7 @@ class StepReport(NamedTuple):
     origin: str
     spec: Any
     inner: tuple[StepReport, ...] = ()
+    strip: int = -1
 
 
 class Memory(NamedTuple):
@@ -99,6 +101,7 @@ def _report(plan: Plan, step: NativeStep | NumpyStep) -> StepReport:
         origin,
         spec,
         tuple(inner),
+        step.strip if isinstance(step, NativeStep) else -1,
     )
 
 
