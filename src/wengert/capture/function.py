@@ -52,6 +52,8 @@ def function_name(f: Any) -> str:
 
 def check_argnums(argnums: int | Sequence[int], count: int, name: str) -> tuple[int, ...]:
     """Positions as non-negative integers, or an error that says which argument is missing."""
+    if argnums.__class__ is int and 0 <= argnums < count:
+        return (argnums,)
     numbers = (argnums,) if isinstance(argnums, (int, np.integer)) else tuple(argnums)
     for k in numbers:
         if not -count <= k < count:

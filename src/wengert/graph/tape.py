@@ -376,15 +376,21 @@ def current_tape() -> Any:
     return getattr(_active, "tape", None)
 
 
-@contextmanager
-def recording(tape: Tape) -> Iterator[Tape]:
-    """Make `tape` the current one of this thread; close it at the end."""
-    previous = current_tape()
-    if tape.parent is not previous:
-        raise ArgumentError("a tape must begin inside the tape that is its parent")
-    _active.tape = tape
-    try:
-        yield tape
-    finally:
-        tape.closed = True
-        _active.tape = previous
+class recording:
+    """Context that makes a tape the current one of this thread, and closes it at the end."""
+
+    __slots__ = ("_tape",)
+
+    def __init__(self, tape: Tape) -> None:
+        self._tape = tape
+
+    def __enter__(self) -> Tape:
+        tape = self._tape
+        if tape.parent is not current_tape():
+            raise ArgumentError("a tape must begin inside the tape that is its parent")
+        _active.tape = tape
+        return tape
+
+    def __exit__(self, *_: object) -> None:
+        self._tape.closed = True
+        _active.tape = self._tape.parent

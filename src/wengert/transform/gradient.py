@@ -133,6 +133,9 @@ def _by_runner(captured: Captured) -> list[Any] | None:
 
 def _one_by_one(captured: Captured) -> list[Any]:
     wrt = tuple(range(sum(captured.counts)))
+    if current_budget() is None:
+        derived = vjp_graph(captured.graph, wrt, (0,), one=True)
+        return apply_graph(derived, captured.arguments, known=captured.known)
 
     def derive(graph: Graph) -> Graph:
         return vjp_graph(graph, wrt, (0,), one=True)
@@ -142,20 +145,22 @@ def _one_by_one(captured: Captured) -> list[Any]:
 
 
 def _check_scalar(captured: Captured, f: Any) -> None:
+    graph = captured.graph
+    type_: Any = graph.entries[graph.outputs[0]][3] if graph.outputs else None
+    if captured.out_count == 1 and type_.shape == () and type_.is_float:
+        return
     name = function_name(f)
     if captured.out_count != 1:
         raise ArgumentError(
             f"grad: {name} must return one scalar, but it returned {captured.out_count} values",
             hint="return (scalar, others) and pass has_aux=True, or use wg.jacobian",
         )
-    type_ = captured.graph.output_types[0]
     if type_.shape != ():
         raise ShapeError(
             f"grad: {name} must return a scalar, but it returned {type_}",
             hint="sum it, or use wg.jacobian for the derivative of every element, or wg.vjp",
         )
-    if not type_.is_float:
-        raise DTypeError(f"grad: {name} must return a float scalar, but it returned {type_}")
+    raise DTypeError(f"grad: {name} must return a float scalar, but it returned {type_}")
 
 
 def grad(
