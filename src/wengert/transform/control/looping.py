@@ -12,7 +12,7 @@ Forward mode needs no history: tangents run along with the carries, in constant 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,11 +51,15 @@ class Loop(NamedTuple):
         """How the operands divide."""
         return Layout(self.consts, len(self.body.outputs), 0)
 
-    def run(self, operands: Sequence[Any]) -> tuple[list[Any], int]:
-        """The final carries, and how many steps it took."""
+    def run(
+        self, operands: Sequence[Any], passing: Callable[[int, list[Any]], None] | None = None
+    ) -> tuple[list[Any], int]:
+        """The final carries, and how many steps it took. `passing` is called before each step."""
         consts, carries = list(operands[: self.consts]), list(operands[self.consts :])
         count = 0
         while run(self.cond, [*consts, *carries])[0]:
+            if passing is not None:
+                passing(count, carries)
             carries = run(self.body, given_up([*consts], carries))
             count += 1
         return carries, count
@@ -152,8 +156,12 @@ class _While(Control):
             return tuple(loop.run(arrays)[0])
         if all(kind == "jvp" for kind, _, _ in steps):
             return _run_forward(loop, steps, arrays)
-        _, count = loop.run(arrays[: len(loop.body.inputs)])
-        return tuple(run(_derived(loop, count, steps, current_budget()), arrays))
+        budget = current_budget()
+        operands = arrays[: len(loop.body.inputs)]
+        if budget is None or len(steps) > 1 or steps[0][0] != "vjp":
+            _, count = loop.run(operands)
+            return tuple(run(_derived(loop, count, steps, budget), arrays))
+        return _run_back(loop, steps[0], arrays, budget)
 
     # ------------------------------------------------------------ derivatives
 
@@ -291,6 +299,23 @@ def _masked(loop: Loop, flags: Sequence[bool], size: int) -> Loop:
     return remembered(  # type: ignore[no-any-return]
         "masked", loop.body, loop.cond, loop.consts, tuple(flags), size, make=make
     )
+
+
+def _run_back(loop: Loop, step: Step, arrays: Sequence[Any], budget: int) -> tuple[Any, ...]:
+    """Reverse mode within a budget: states are kept while the loop runs for the first time."""
+    from wengert.transform.memory.entries import ordinary_peak
+    from wengert.transform.memory.online import States, reversed_pieces, states_within
+
+    _, wrt, outs = step
+    slots = states_within(loop, wrt, budget)
+    states = States(max(1, slots // 2))
+    passing = states.pass_by if slots > 1 else None
+    _, count = loop.run(arrays[: len(loop.body.inputs)], passing)
+    whole = _derived(loop, count, (step,))
+    if passing is None or count < 2 or ordinary_peak(whole) <= budget:
+        states.held.clear()
+        return tuple(run(_derived(loop, count, (step,), budget), arrays))
+    return reversed_pieces(loop, states, count, slots, wrt, outs, arrays)
 
 
 # ---------------------------------------------------------------- forward mode
