@@ -121,14 +121,13 @@ def compile_kernels(specs: Sequence[Spec]) -> list[Compiled]:
 
 def absent(specs: Sequence[Spec]) -> list[Spec]:
     """Those of these structures whose kernels LLVM would have to compile."""
-    folder = cache.cache_folder()
-
-    def known(key: str) -> bool:
-        on_disk = folder is not None and (folder / cache.file_name(key)).exists()
-        return key in _addresses or on_disk
-
     keys = {"k" + spec.key(): spec for spec in specs}
-    return [spec for key, spec in keys.items() if not known(key)]
+    return [spec for key, spec in keys.items() if key not in _addresses and not _is_on_disk(key)]
+
+
+def _is_on_disk(key: str) -> bool:
+    folder = cache.cache_folder()
+    return folder is not None and (folder / cache.file_name(key)).exists()
 
 
 def _from_disk(keys: Sequence[str]) -> set[str]:
@@ -213,17 +212,19 @@ def runtime_address(name: str) -> int:
 
 
 def prepare() -> None:
-    """Begin to load the runtime, in a thread: LLVM needs nothing of Python for most of the time."""
+    """Begin to make the runtime, in a thread, if LLVM has to, which needs nothing of Python for
+    most of the time. (Loading it from disk is Python's work, and quick.)"""
     global _is_prepared
     if not _is_prepared and background.is_allowed():
         _is_prepared = True
-        _begin(_prepare)
+        if not _is_on_disk(_RUNTIME):
+            _begin(_prepare)
 
 
 def begin(specs: Sequence[Spec]) -> None:
-    """Begin to find kernels that will be asked for, in a thread."""
-    if background.is_allowed() and any("k" + spec.key() not in _addresses for spec in specs):
-        _begin(lambda: compile_kernels(specs))
+    """Begin to make kernels that will be asked for, in a thread, if LLVM has to."""
+    if background.is_allowed() and (missing := absent(specs)):
+        _begin(lambda: compile_kernels(missing))
 
 
 def _begin(work: Callable[[], Any]) -> None:
@@ -237,8 +238,7 @@ def _begin(work: Callable[[], Any]) -> None:
 
 
 def _prepare() -> None:
-    if cache.read(cache.file_name(_RUNTIME)) is None:
-        _load_llvm()
+    _load_llvm()
     runtime_address("entry")
 
 
