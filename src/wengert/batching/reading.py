@@ -30,6 +30,7 @@ __all__ = ["compute"]
 
 #: Operators of one operand that cost no more than a batch does for each of its rows.
 _CHEAP = frozenset(TABLE[name] for name in (*VIEWS, "reshape") if TABLE[name].arity == 1)
+_PROJECT = TABLE["project"]
 #: Nodes below which a batch costs more than running them singly; calls of compiled functions are
 #: many operators each.
 _LEAST, _LEAST_CALLS = 8, 2
@@ -218,7 +219,11 @@ class _Reading:
                 chain.append(self.entries[chain[-1]][1][0])
             for at in reversed(chain[:-1]):
                 op, operands, params, _ = self.entries[at]
-                values[at] = evaluate_entry(op, [values[operands[0]]], params)
+                root = values[operands[0]]
+                if op is _PROJECT:
+                    values[at] = root[params[0][1]]
+                else:
+                    values[at] = evaluate_entry(op, [root], params)
         return values[k]
 
     def _run_singly(self, k: int) -> None:

@@ -68,8 +68,9 @@ def stack(arrays: Any, axis: int = 0, *, dtype: Any = None, casting: str = "same
     if len({p.shape for p in parts}) != 1:
         shown = ", ".join(str(p.shape) for p in parts)
         raise ShapeError(f"stack: needs arrays of one shape, not {shown or 'none'}")
-    number = axis_of(axis, parts[0].ndim + 1, "stack")
-    rows = [expand_dims(p, number) for p in parts]
+    shape = parts[0].shape
+    number = axis_of(axis, len(shape) + 1, "stack")
+    rows = [reshaped(p, (*shape[:number], 1, *shape[number:])) for p in parts]
     return concatenate(rows, number, dtype=dtype, casting=casting)
 
 
