@@ -17,9 +17,8 @@ import os
 import sys
 import threading
 import time
-from pathlib import Path
 
-__all__ = ["CACHE_BYTES", "cache_folder", "file_name", "read", "trim", "write"]
+__all__ = ["CACHE_BYTES", "contents", "file_name", "is_kept", "read", "trim", "write"]
 
 CACHE_BYTES = 256 * 2**20
 _MAGIC = b"wengert kernel 3\n"
@@ -45,14 +44,14 @@ _OF_PROCESSOR = (
 )
 
 
-def cache_folder() -> Path | None:
+def cache_folder() -> str | None:
     """Where object files are kept: `WENGERT_CACHE`, or the user's cache folder; None if disabled
     by an empty `WENGERT_CACHE`."""
     chosen = os.environ.get("WENGERT_CACHE")
     if chosen is not None:
-        return Path(chosen) if chosen else None
+        return chosen or None
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "wengert" / "kernels"
+    return os.path.join(base, "wengert", "kernels")
 
 
 # ---------------------------------------------------------------- names
@@ -78,7 +77,7 @@ def _compiler() -> bytes:
     folders = spec.submodule_search_locations if spec is not None else None
     for folder in folders or ():
         with contextlib.suppress(OSError):
-            return Path(folder, "_version.py").read_bytes()
+            return contents(os.path.join(folder, "_version.py"))
     import llvmlite
 
     return str(llvmlite.__version__).encode()
@@ -87,8 +86,10 @@ def _compiler() -> bytes:
 def _source_digest() -> bytes:
     """Changes whenever code that generates kernels changes."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    folder = os.path.dirname(__file__)
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".py"):
+            digest.update(contents(os.path.join(folder, name)))
     return digest.digest()
 
 
@@ -108,15 +109,27 @@ def file_name(key: str) -> str:
 # ---------------------------------------------------------------- contents
 
 
+def contents(path: str) -> bytes:
+    """What is in a file."""
+    with open(path, "rb") as file:  # importing pathlib takes longer than all that is read here
+        return file.read()
+
+
+def is_kept(name: str) -> bool:
+    """Whether there is a file of the cache, whatever is in it."""
+    folder = cache_folder()
+    return folder is not None and os.path.exists(os.path.join(folder, name))
+
+
 def read(name: str) -> bytes | None:
     """The checked contents of a file of the cache, or None."""
     folder = cache_folder()
     if folder is None:
         return None
-    path = folder / name
+    path = os.path.join(folder, name)
     try:
-        data = path.read_bytes()
-        if time.time() - path.stat().st_mtime > _DAY:
+        data = contents(path)
+        if time.time() - os.stat(path).st_mtime > _DAY:
             os.utime(path)
     except OSError:
         return None
@@ -133,15 +146,17 @@ def write(name: str, body: bytes) -> None:
     folder = cache_folder()
     if folder is None:
         return
-    unfinished = folder / f"{name}.{os.getpid()}.{threading.get_ident()}.part"
+    path = os.path.join(folder, name)
+    unfinished = f"{path}.{os.getpid()}.{threading.get_ident()}.part"
     try:
         # What is read from here is executed: the folder is the user's alone.
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        unfinished.write_bytes(_head(name, body) + body)
-        os.replace(unfinished, folder / name)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        with open(unfinished, "wb") as file:
+            file.write(_head(name, body) + body)
+        os.replace(unfinished, path)
     except OSError:
         with contextlib.suppress(OSError):
-            unfinished.unlink()
+            os.unlink(unfinished)
 
 
 def trim() -> None:

@@ -16,7 +16,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wengert.codegen import background, cache, elf, state
@@ -122,12 +121,11 @@ def compile_kernels(specs: Sequence[Spec]) -> list[Compiled]:
 def absent(specs: Sequence[Spec]) -> list[Spec]:
     """Those of these structures whose kernels LLVM would have to compile."""
     keys = {"k" + spec.key(): spec for spec in specs}
-    return [spec for key, spec in keys.items() if key not in _addresses and not _is_on_disk(key)]
-
-
-def _is_on_disk(key: str) -> bool:
-    folder = cache.cache_folder()
-    return folder is not None and (folder / cache.file_name(key)).exists()
+    return [
+        spec
+        for key, spec in keys.items()
+        if key not in _addresses and not cache.is_kept(cache.file_name(key))
+    ]
 
 
 def _from_disk(keys: Sequence[str]) -> set[str]:
@@ -217,7 +215,7 @@ def prepare() -> None:
     global _is_prepared
     if not _is_prepared and background.is_allowed():
         _is_prepared = True
-        if not _is_on_disk(_RUNTIME):
+        if not cache.is_kept(cache.file_name(_RUNTIME)):
             _begin(_prepare)
 
 
@@ -264,7 +262,7 @@ def words_addresses(functions: Sequence[Any]) -> list[int]:
     with _lock:
         if any(name not in _addresses for name in names):
             sources = sorted({f.__code__.co_filename for f in functions})
-            digest = hashlib.sha256(b"".join(Path(file).read_bytes() for file in sources))
+            digest = hashlib.sha256(b"".join(cache.contents(file) for file in sources))
             file = cache.file_name(" ".join(["words", *names, digest.hexdigest()]))
             body = cache.read(file)
             if body is None:

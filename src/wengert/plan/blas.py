@@ -6,9 +6,10 @@ four-byte integers reads the lower half, on the little-endian processors that ke
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
-from pathlib import Path
+import os
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,11 @@ _DECORATIONS = (("scipy_", "64_"), ("", "64_"), ("scipy_", ""), ("", ""))
 @functools.cache
 def _numpy_library() -> Any:
     """The OpenBLAS of NumPy's wheel, or None where NumPy was built with another BLAS."""
-    folder = Path(np.__file__).parent.parent / "numpy.libs"
-    for path in sorted(folder.glob("*openblas*")):
-        try:
-            return ctypes.CDLL(str(path))
-        except OSError:
-            continue
+    folder = os.path.join(os.path.dirname(os.path.dirname(np.__file__)), "numpy.libs")
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        if "openblas" in name:
+            with contextlib.suppress(OSError):
+                return ctypes.CDLL(os.path.join(folder, name))
     return None
 
 
