@@ -74,6 +74,7 @@ def reverse_sweep(
     active: Sequence[bool],
     contributions: dict[int, list[Any]],
     wanted: Iterable[int],
+    recovered: dict[tuple[int, int], Any] | None = None,
 ) -> dict[int, Any]:
     """Reverse mode: the cotangents of the `wanted` inputs; zero by structure where missing.
 
@@ -83,10 +84,13 @@ def reverse_sweep(
         that an operator recovers take the place of those that were kept.
     active : which entries depend on the wanted inputs
     contributions : cotangents seeded at outputs, by entry; emptied
+    recovered : values of results (entry, number) that are not kept but recovered; is filled. If it
+        is given, inputs are recovered too, as number -1
     """
     wanted = set(wanted)
     found: dict[int, Any] = {}
-    recovered: dict[tuple[int, int], Any] = {}
+    with_inputs = recovered is not None
+    recovered = {} if recovered is None else recovered
     for i in range(len(entries) - 1, -1, -1):
         given = contributions.pop(i, None)
         if given is None:
@@ -103,7 +107,7 @@ def reverse_sweep(
             ys = [recovered.get((i, n)) for n in range(len(type_))]
             ys = [TABLE["project"](env[i], number=n) if y is None else y for n, y in enumerate(ys)]
             results, values = op.recovering_pullback(ys, xs, cotangent, needed, dict(params))
-            _recover(entries, operands, values, env, recovered)
+            _recover(entries, operands, values, env, recovered, with_inputs)
         else:
             results = _pullback(op, env[i], xs, cotangent, needed, dict(params))
         for k, result in zip(operands, results, strict=True):
@@ -120,13 +124,16 @@ def _recover(
     values: Sequence[Any],
     env: list[Any],
     recovered: dict[tuple[int, int], Any],
+    with_inputs: bool,
 ) -> None:
     """Let the rest of the sweep read the recovered values of the first operands."""
     for k, value in zip(operands, values, strict=False):
         op, parents, params, _ = entries[k]
-        if op is INPUT or op is CONSTANT or isinstance(env[k], Unread):
+        if op is CONSTANT or isinstance(env[k], Unread) or (op is INPUT and not with_inputs):
             continue
         env[k] = value
+        if op is INPUT:
+            recovered[k, -1] = value
         if op is TABLE["project"]:
             recovered[parents[0], dict(params)["number"]] = value
 

@@ -23,6 +23,7 @@ from wengert.transform.control.bodies import Derived, batched_body, rearranged, 
 from wengert.transform.control.results import Control, read, rebundled, repeated, zeros_like
 from wengert.transform.control.staging import Layout, Staged, active_carries, staged
 from wengert.transform.control.sums import Sum, sums
+from wengert.transform.control.undoing import Undone, undone_step
 from wengert.transform.inline import apply_graph
 
 __all__ = [
@@ -156,6 +157,10 @@ class Scan(Control):
             )
         flags = active_carries(params["body"], layout, needed)
         ys = cotangent[layout.carries :]
+        step = undone_step(params["body"], layout, tuple(flags), tuple([c is not None for c in ys]))
+        if step.graph is not None:
+            found = self._undo(step, step.graph, y, xs, cotangent, params)
+            return [value if want else None for value, want in zip(found, needed, strict=True)]
         parts = staged(params["body"], layout, tuple(flags), tuple(c is not None for c in ys))
         late = _late_operands(parts, xs, layout, params)
         # The operands of the linear scan: those that are not linear have values.
@@ -184,6 +189,31 @@ class Scan(Control):
         result: list[Any] = [None] * len(xs)
         for at, k in zip(parts.linear, marked, strict=True):
             result[k] = found[at]
+        return result
+
+    def _undo(
+        self, step: Undone, graph: Graph, y: Any, xs: Sequence[Any], cotangent: Any, params: Any
+    ) -> list[Any]:
+        """The cotangents of a loop whose steps can be undone."""
+        layout = layout_of(params, len(xs))
+        consts, _, stacks = layout.parts(xs)
+        tape = innermost([c for c in cotangent if c is not None])
+        types = params["body"].input_types
+        final = read(y, layout.carries)
+        cts = [
+            zeros(tape, types[layout.consts + k]) if cotangent[k] is None else cotangent[k]
+            for k in step.carries
+        ]
+        carries = [*final, *cts, *[zeros(tape, types[k]) for k in step.consts]]
+        elements = [*stacks, *[c for c in cotangent[layout.carries :] if c is not None]]
+        wide = Layout(layout.consts, len(carries), len(elements))
+        known = scan_params(graph, wide, params["length"], reverse=not params["reverse"])
+        found = read(scan(*consts, *carries, *elements, **known))[layout.carries :]
+        result: list[Any] = [None] * len(xs)
+        places = [layout.consts + k for k in step.carries] + list(step.consts)
+        places += [layout.consts + layout.carries + k for k in step.elements]
+        for k, value in zip(places, found, strict=True):
+            result[k] = value
         return result
 
     # ------------------------------------------------------------ batching
