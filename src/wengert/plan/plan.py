@@ -408,25 +408,23 @@ def _plan_body(graph: Graph) -> Plan:
     return plan
 
 
-def unlinked_plan(graph: Graph, *, is_parallel: bool = True) -> Plan:
+def unlinked_plan(graph: Graph, budget: int | None = None, *, is_parallel: bool = True) -> Plan:
     """Plan a graph; `link` makes it ready to run. Bodies of loops and branches are compiled here.
 
-    `INPUT` entries that nothing needs are read but not used.
+    `budget` is how many bytes may be held beside the arguments, if that is limited; `is_parallel`
+    allows strips, which depend on the sizes. `INPUT` entries that nothing needs are read but not
+    used.
     """
     assert all(op is not INPUT or k in graph.inputs for k, (op, *_) in enumerate(graph.entries))
-    return Planner(graph, is_parallel=is_parallel).plan()
+    if budget is None:
+        return Planner(graph, is_parallel=is_parallel).plan()
+    from wengert.plan.budgets import fitted_plan
+
+    return fitted_plan(graph, budget)
 
 
 def make_plan(graph: Graph, budget: int | None = None, *, is_parallel: bool = True) -> Plan:
-    """Plan and compile a graph; within a budget of bytes beside the arguments, if there is one.
-
-    `is_parallel` allows strips, which depend on the sizes.
-    """
-    if budget is None:
-        plan = unlinked_plan(graph, is_parallel=is_parallel)
-    else:
-        from wengert.plan.budgets import fitted_plan
-
-        plan = fitted_plan(graph, budget)
+    """Plan and compile a graph; see `unlinked_plan`."""
+    plan = unlinked_plan(graph, budget, is_parallel=is_parallel)
     link(plan)
     return plan

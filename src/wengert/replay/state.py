@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from wengert.errors import BudgetError
 from wengert.graph import Graph, Type
 from wengert.replay.cost import llvm_seconds, planning_seconds, saving_seconds
 from wengert.replay.cut import cut
@@ -53,7 +54,7 @@ _llvm_spent = 0.0
 
 
 class _State:
-    """One graph with one set of known values.
+    """One graph with one set of known values, within one budget.
 
     call : the native form, a function of the arguments; None as long as there is none
     taken : which known values it takes as further arguments
@@ -62,6 +63,7 @@ class _State:
 
     __slots__ = (
         "__weakref__",
+        "budget",
         "bytes",
         "call",
         "calls",
@@ -75,7 +77,8 @@ class _State:
         "used",
     )
 
-    def __init__(self, graph: Graph, known: Sequence[int]) -> None:
+    def __init__(self, graph: Graph, known: Sequence[int], budget: int | None) -> None:
+        self.budget = budget
         self.graph, self.taken = cut(graph, known) if known else (graph, [])
         self.call: Callable[..., Any] | None = None
         self.plan: Plan | None = None
@@ -105,12 +108,20 @@ class _State:
         global _llvm_spent
         from wengert.codegen.engine import absent
         from wengert.optimise import optimise
-        from wengert.plan import Executable, link, unlinked_plan
+        from wengert.plan import Executable, NumpyStep, link, unlinked_plan
         from wengert.replay.recording import install
 
         if self.plan is None:
             # Nothing that changes more than rounding: plain code keeps NumPy's inf and nan.
-            self.plan = unlinked_plan(optimise(self.graph, reassociate=False).graph)
+            graph = optimise(self.graph, reassociate=False).graph
+            try:
+                self.plan = unlinked_plan(graph, self.budget)
+            except BudgetError:
+                self.possible = False  # NumPy may need less: it keeps other values
+                return
+            if self.budget is not None and any(isinstance(s, NumpyStep) for s in self.plan.steps):
+                self.plan, self.possible = None, False  # what NumPy holds there is not planned
+                return
             statistics["planned"] += 1
         seconds = llvm_seconds(absent(self.plan.specs))
         if mode != "always":
@@ -174,12 +185,15 @@ def _remember(state: _State) -> None:
 
 
 def replay(
-    graph: Graph, args: Sequence[Any], known: Mapping[int, Any] | None = None
+    graph: Graph,
+    args: Sequence[Any],
+    known: Mapping[int, Any] | None = None,
+    budget: int | None = None,
 ) -> list[Any] | None:
     """The outputs of `graph` by native code; None where the interpreter must run it.
 
     `known` holds values that have been computed already, by value number. The results are arrays
-    of their own.
+    of their own. `budget` is how many bytes may be held beside the arguments.
     """
     mode = current_mode.get()
     if mode == "never":
@@ -187,7 +201,8 @@ def replay(
     states = graph.schedules.get("replay")
     if states is None:
         states = graph.schedules.setdefault("replay", {})
-    key = tuple(known) if known else ()
+    numbers = tuple(known) if known else ()
+    key = numbers if budget is None else (numbers, budget)
     state = states.get(key)
     if state.__class__ is not _State:
         if state is None and len(states) >= _MOST_VARIANTS:
@@ -195,7 +210,7 @@ def replay(
         if state is None and mode != "always":
             states[key] = 1  # most structures come once: nothing is made for them
             return None
-        state = states[key] = _State(graph, key)
+        state = states[key] = _State(graph, numbers, budget)
     call = state.call or state.advance(mode)
     if call is None:
         return None

@@ -14,8 +14,9 @@ from wengert.transform.memory.entries import fitted_graph
 
 __all__ = ["apply_graph", "inline", "runners"]
 
-#: Other ways to run a graph on arrays, by name: functions of (graph, arguments, known values) that
-#: return arrays of their own, or None to leave it to the interpreter. `api` puts native replay
+#: Other ways to run a graph on arrays, by name: functions of (graph, arguments, known values) and,
+#: where one is binding, a budget, that return arrays of their own, or None to leave it to the
+#: interpreter. `api` puts native replay
 #: here, which comes later in the order of imports.
 runners: dict[str, Callable[..., list[Any] | None]] = {}
 
@@ -62,15 +63,21 @@ def apply_graph(
         if fitted is not graph:
             if isinstance(known, dict):
                 known.clear()  # these would be held beside the budget; they can be computed again
-            return _interpreted(fitted, args, None)
+            found = _by_runner(graph, args, None, budget)
+            return _interpreted(fitted, args, None) if found is None else found
     if known:
         # An entry with several results may have more of them in a derived graph (`merge_loops`).
         known = {k: value for k, value in known.items() if not isinstance(value, tuple)}
+    found = _by_runner(graph, args, known)
+    return _interpreted(graph, args, known) if found is None else found
+
+
+def _by_runner(graph: Graph, *given: Any) -> list[Any] | None:
     for runner in runners.values():
-        found = runner(graph, args, known)
+        found = runner(graph, *given)
         if found is not None:
             return found
-    return _interpreted(graph, args, known)
+    return None
 
 
 def _interpreted(graph: Graph, args: Sequence[Any], known: Mapping[int, Any] | None) -> list[Any]:
