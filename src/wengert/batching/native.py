@@ -3,7 +3,7 @@
 Kernels take their sizes as arguments; between two sizes of a batch only those arguments differ, and
 they are affine in the size. So one plan, and the numbers `base + slope * n` for its argument
 blocks, serve every size up to a capacity, which doubles when a larger batch comes. Rows do not
-depend on each other: a large batch is divided among the threads of the pool.
+depend on each other: a large batch is divided among the threads of the pool, where that pays.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -88,6 +89,36 @@ def _functions() -> tuple[Any, int, Any]:
     return fill_kind(found[0]), found[1], whole_kind(found[2])
 
 
+class _Sharing:
+    """Whether dividing a batch among threads pays, found out as it runs, by the power of 2 of its
+    size: it does not where other programs keep the cores busy.
+
+    Results are the same to rounding. Each way is tried again after `_AGAIN` calls of the other.
+    """
+
+    _AGAIN = 64
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[int, bool], float] = {}
+        self._calls: dict[int, int] = {}
+
+    def is_worth_it(self, n: int) -> bool:
+        """Whether to divide a batch of n rows now."""
+        size = n.bit_length()
+        calls = self._calls[size] = self._calls.get(size, 0) + 1
+        alone, shared = (self._seconds.get((size, way)) for way in (False, True))
+        if alone is None or shared is None:
+            return shared is None
+        return (shared < alone) is (calls % self._AGAIN != 0)
+
+    def learn(self, n: int, is_shared: bool, seconds: float) -> None:
+        """Note what a batch of n rows took."""
+        key = (n.bit_length(), is_shared)
+        before = self._seconds.get(key)
+        own = seconds / n
+        self._seconds[key] = own if before is None else 0.75 * before + 0.25 * own
+
+
 class SizedPlan:
     """A native plan for every batch size. Calls take addresses, in the order of the graph's inputs
     and outputs; the memory behind them must be contiguous."""
@@ -108,6 +139,7 @@ class SizedPlan:
         ]
         self._bound = np.array([*first.inputs, *first.outputs], np.int64)
         self._threads = worker_count() + 1
+        self._sharing = _Sharing()
         self._lock = threading.Lock()
         self._free: list[_Instance] = []
         self._capacity = 0
@@ -117,7 +149,9 @@ class SizedPlan:
         where its first row lies, and how many bytes lie between rows, 0 where all share one."""
         set_threads, usual = _set_blas_threads()
         set_threads(1)
-        parts = min(self._threads, n, int(n * self._work / _LEAST_WORK)) or 1
+        most = min(self._threads, n, int(n * self._work / _LEAST_WORK)) or 1
+        parts = most if most > 1 and self._sharing.is_worth_it(n) else 1
+        start = time.perf_counter()
         instances = self._taken(n if parts == 1 else n // parts + 1, parts)
         fill, part, whole = _functions()
         if parts == 1:
@@ -129,6 +163,8 @@ class SizedPlan:
             blocks = np.array([i.address for i in instances], np.int64)
             table = np.array([part, blocks.ctypes.data, parts], np.int64)
             run_steps()(table.ctypes.data, 1, table.ctypes.data)
+        if most > 1:
+            self._sharing.learn(n, parts > 1, time.perf_counter() - start)
         set_threads(usual)
         with self._lock:
             self._free += [i for i in instances if i.capacity == self._capacity]
