@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wengert.batching.sized import sized
 from wengert.graph import CONSTANT, INPUT, Graph
+from wengert.replay.cut import cut
 from wengert.transform.batching import batch_graph
 from wengert.transform.graphs import Split, pullback_graph
 from wengert.transform.memo import remembered
@@ -58,8 +59,10 @@ class Body:
         self.seeded = seeded if any(needed) else ()
         wrt = tuple(k for k, need in enumerate(needed) if need)
         self.output_types = graph.output_types
+        self._input_types = graph.input_types
         self._early: SizedPlan | None = None
         self._late: SizedPlan | None = None
+        self._sums: SizedPlan | None = None
 
         def split(n: int) -> Split:
             whole = batch_graph(graph, flags, n, all_outputs=True).graph
@@ -75,6 +78,11 @@ class Body:
         self._cut(wrt)
         self._early = _native(lambda n: split(n).early, self.early_outputs) if native else None
         self._late = _native(lambda n: split(n).late, self.late_outputs) if native else None
+        if native and self.summed:
+            values = [v for _, v in self.summed]
+            self._sums = _native(
+                lambda n: cut(split(n).late.with_outputs(values), self.late_rows)[0], None
+            )
 
     @property
     def is_native(self) -> bool:
@@ -187,18 +195,29 @@ class Body:
 
     def sums(self, total: int, env: dict[int, Any]) -> list[tuple[int, Any]]:
         """(operand, cotangent) of the shared operands, from the rows of `total` examples."""
+        if self._sums is not None:
+            late = self.late
+            inputs = [(env.get(k), late.rows[k]) for k in (*late.inputs, *self.late_rows)]
+            types = [self._input_types[k] for k, _ in self.summed]
+            found = self._sums.run_sums(total, inputs, types)
+            return [(k, x) for (k, _), x in zip(self.summed, found, strict=True)]
         self.late.evaluate([v for _, v in self.summed], env, total)
         return [(k, env[v]) for k, v in self.summed]
 
 
-def _native(make: Any, outputs: Sequence[int]) -> SizedPlan | None:
-    if not outputs:
+def _native(make: Any, outputs: Sequence[int] | None) -> SizedPlan | None:
+    """The plan of these outputs of a graph; None: of its own."""
+    if outputs is not None and not outputs:
         return None
     # LLVM is loaded by the first program that needs it.
     from wengert.batching.native import sized_plan
     from wengert.optimise import optimise
 
-    return sized_plan(lambda n: optimise(make(n).with_outputs(outputs)).graph)
+    def made(n: int) -> Graph:
+        graph: Graph = make(n)
+        return optimise(graph if outputs is None else graph.with_outputs(outputs)).graph
+
+    return sized_plan(made)
 
 
 def body_of(

@@ -147,6 +147,33 @@ class SizedPlan:
     def run(self, n: int, addresses: int, strides: int) -> None:
         """Run at batch size n. `addresses` and `strides` are addresses of one word per argument:
         where its first row lies, and how many bytes lie between rows, 0 where all share one."""
+        self._run(n, [addresses] * self._threads, strides)
+
+    def run_sums(self, n: int, inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+        """The results of a plan that sums over rows, at batch size n.
+
+        inputs : for each input a pair: its array (None if nothing needs it), and whether it has
+            rows; outputs : types
+        """
+        parts = [[np.empty(t.shape, t.dtype) for t in outputs] for _ in range(self._threads)]
+        held = [None if x is None else np.ascontiguousarray(x) for x, _ in inputs]
+        given = [0 if x is None else x.ctypes.data for x in held]
+        words = np.array([[*given, *[x.ctypes.data for x in part]] for part in parts], np.int64)
+        steps = [
+            x.strides[0] if x is not None and rows else 0
+            for x, (_, rows) in zip(held, inputs, strict=True)
+        ]
+        strides = np.array([*steps, *[0] * len(outputs)], np.int64)
+        tables = [int(words.ctypes.data + k * words.strides[0]) for k in range(len(parts))]
+        count = self._run(n, tables, strides.ctypes.data)
+        for part in parts[1:count]:
+            for total, found in zip(parts[0], part, strict=True):
+                total += found
+        return parts[0]
+
+    def _run(self, n: int, tables: Sequence[int], strides: int) -> int:
+        """Run n rows in parts; part k finds the addresses of its arguments, if it began at the
+        first row, at `tables[k]`. How many parts there were."""
         set_threads, usual = _set_blas_threads()
         set_threads(1)
         most = min(self._threads, n, int(n * self._work / _LEAST_WORK)) or 1
@@ -155,11 +182,12 @@ class SizedPlan:
         instances = self._taken(n if parts == 1 else n // parts + 1, parts)
         fill, part, whole = _functions()
         if parts == 1:
-            whole(instances[0].address, n, addresses, strides)
+            whole(instances[0].address, n, tables[0], strides)
         else:
             bounds = [n * k // parts for k in range(parts + 1)]
-            for instance, begin, end in zip(instances, bounds, bounds[1:], strict=False):
-                fill(instance.address, end - begin, begin, addresses, strides)
+            for k, instance in enumerate(instances):
+                begin, end = bounds[k : k + 2]
+                fill(instance.address, end - begin, begin, tables[k], strides)
             blocks = np.array([i.address for i in instances], np.int64)
             table = np.array([part, blocks.ctypes.data, parts], np.int64)
             run_steps()(table.ctypes.data, 1, table.ctypes.data)
@@ -170,6 +198,7 @@ class SizedPlan:
             self._free += [i for i in instances if i.capacity == self._capacity]
         for instance in instances:
             instance.check()
+        return parts
 
     def _taken(self, n: int, count: int) -> list[_Instance]:
         """Instances for batches of `n`, for the caller alone."""
