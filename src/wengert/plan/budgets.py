@@ -177,15 +177,15 @@ class _Fitter:
         self.problem()
         room = self.budget - self.results
         target = room - self.shared
-        least = smallest_budget(self.given)
-        tried: list[int] = []
-        while target >= least and len(tried) < _TRIES:
+        for number in range(_TRIES):
             made = self._made(target)
-            if made is not None and made.arena_bytes <= room:
+            if made is None:
+                break
+            excess = made.arena_bytes - room
+            if excess <= 0:
                 return made
-            tried.append(target)
-            arena = made.arena_bytes if made is not None else room + 1
-            target = min(target - 1, target + room - arena)
+            target -= excess << number
+        least = smallest_budget(self.given)
         made = self._made(least)
         if made is not None and made.arena_bytes <= room:
             return made
