@@ -22,6 +22,22 @@ __all__ = ["agenda", "count_users", "merge_sums", "run_pass", "spread"]
 
 
 @words
+def find_absorbed(count, adds, starts, args, firsts, producer, uses, into, absorbed):
+    """Fill `absorbed`: which sums are used by another sum alone, and `into`, by which."""
+    for j in range(count):
+        for k in range(starts[j], starts[j + 1]):
+            value = args[k]
+            uses[value] += 1
+            if adds[j] != 0 and producer[value] >= 0:
+                into[producer[value]] = j
+    for j in range(count):
+        absorbed[j] = 0
+        if adds[j] != 0 and into[j] >= 0 and uses[firsts[j]] == 1:
+            absorbed[j] = 1
+    return 0
+
+
+@words
 def merge_sums(
     count,
     adds,
@@ -44,16 +60,7 @@ def merge_sums(
     values are used outside. Fills `absorbed`, the new operands and their `signs` (1 or -1; those of
     other nodes are 1); returns how many operands there are.
     """
-    for j in range(count):
-        for k in range(starts[j], starts[j + 1]):
-            value = args[k]
-            uses[value] += 1
-            if adds[j] != 0 and producer[value] >= 0:
-                into[producer[value]] = j
-    for j in range(count):
-        absorbed[j] = 0
-        if adds[j] != 0 and into[j] >= 0 and uses[firsts[j]] == 1:
-            absorbed[j] = 1
+    find_absorbed(count, adds, starts, args, firsts, producer, uses, into, absorbed)
     total = 0
     for j in range(count):
         new_starts[j] = total
@@ -140,6 +147,18 @@ def count_users(count, starts, args, producer, waiting, bounds, users, cursor):
 
 
 @words
+def enqueue(node, s, head, tail, following):
+    """Put a node at the end of queue s."""
+    following[node] = -1
+    if head[s] < 0:
+        head[s] = node
+    else:
+        following[tail[s]] = node
+    tail[s] = node
+    return 0
+
+
+@words
 def agenda(
     count,
     signature,
@@ -166,13 +185,7 @@ def agenda(
         head[s] = -1
     for j in range(count):
         if waiting[j] == 0:
-            s = signature[j]
-            following[j] = -1
-            if head[s] < 0:
-                head[s] = j
-            else:
-                following[tail[s]] = j
-            tail[s] = j
+            enqueue(j, signature[j], head, tail, following)
     emitted = 0
     batches = 0
     while emitted < count:
@@ -194,13 +207,7 @@ def agenda(
                 j = users[u]
                 waiting[j] -= 1
                 if waiting[j] == 0:
-                    s = signature[j]
-                    following[j] = -1
-                    if head[s] < 0:
-                        head[s] = j
-                    else:
-                        following[tail[s]] = j
-                    tail[s] = j
+                    enqueue(j, signature[j], head, tail, following)
         chosen[batches] = best
         ends[batches] = emitted
         batches += 1

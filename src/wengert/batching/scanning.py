@@ -222,22 +222,24 @@ def _read(
         node_entries[nodes] = i
         starts[nodes + 1] = total
         place = (hashed ^ (hashed >> 32)) & mask
-        while 1:
-            first = table[place]
-            if first < 0:
-                table[place] = nodes
-                kinds[nodes] = known
-                known += 1
-                break
-            if _same_kind(entries, entry, nodes, first, node_entries, starts, args, types) != 0:
-                kinds[nodes] = kinds[first]
-                break
+        while (
+            table[place] >= 0
+            and _same_kind(entries, entry, nodes, table[place], node_entries, starts, args, types)
+            == 0
+        ):
             place = (place + 1) & mask
+        if table[place] < 0:
+            table[place] = nodes
+            kinds[nodes] = known
+            known += 1
+        else:
+            kinds[nodes] = kinds[table[place]]
         named = (named ^ kinds[nodes]) * _MIX
         place = (named ^ (named >> 32)) & mask
-        while computed[place] >= 0:
-            if _same_operands(nodes, computed[place], kinds, starts, args) != 0:
-                break
+        while (
+            computed[place] >= 0
+            and _same_operands(nodes, computed[place], kinds, starts, args) == 0
+        ):
             place = (place + 1) & mask
         if computed[place] >= 0:
             node_of[i] = computed[place]
