@@ -107,3 +107,14 @@ def test_a_loop_of_unknown_length_costs_a_small_factor():
             known = max(advances(n, slots), n)
             worst = max(worst, (n + advances_online(n, slots)) / known)
     assert worst < 2.5
+
+
+@pytest.mark.parametrize(("slots", "less"), [(4, 0.06), (10, 0.16), (50, 0.25)])
+def test_keeping_states_online_takes_less_than_counting_first(slots, less):
+    lengths = range(1, 2001)
+    ratios = [(n + advances_online(n, slots)) / (n + advances(n, slots)) for n in lengths]
+    assert round(1 - sum(ratios) / len(ratios), 2) == less
+
+
+def test_a_loop_of_a_thousand_steps():
+    assert [round(advances(1000, slots) / 1000, 2) for slots in (50, 10)] == [1.95, 3.64]

@@ -283,10 +283,6 @@ class Lanes:
         """Exclusive or with a `sign` bit: negated where it is set."""
         return (self.as_integer ^ sign).as_float(self.kind)
 
-    def signed_by(self, sign: Lanes) -> Lanes:
-        """A number that isn't negative, with a `sign` bit set."""
-        return (self.as_integer | sign).as_float(self.kind)
-
     def rounded(self, factor: float = 1.0) -> tuple[Lanes, Lanes]:
         """The integer nearest to `self * factor` as a float, and an integer whose low bits are it
         in two's complement; for magnitudes below `2**(fraction_bits - 2)`.
