@@ -31,6 +31,8 @@ _project = TABLE["project"]
 
 def _results(name: str, x: Any, count: int, **params: Any) -> list[Any]:
     whole = TABLE[name](x, **params)
+    if isinstance(whole, tuple):  # computed at once: x is not traced, another operand was
+        return list(whole)
     return [_project(whole, number=i) for i in range(count)]
 
 

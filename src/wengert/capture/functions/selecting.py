@@ -18,7 +18,7 @@ from wengert.capture.functions.registry import (
     view_of,
 )
 from wengert.capture.variable import Variable
-from wengert.errors import ArgumentError, ShapeError
+from wengert.errors import ArgumentError, ConversionError, DTypeError, ShapeError
 from wengert.graph import Traced
 from wengert.ops import TABLE
 
@@ -235,9 +235,16 @@ def _target(x: Any, name: str) -> Any:
 
 
 @implements(np.copyto)
-def copyto(dst: Any, src: Any, *, where: Any = True) -> None:
+def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     """Assign all elements, or those where a condition is true."""
-    target = _target(dst, "copyto")
+    if not isinstance(dst, Variable):  # also np.full_like of such a one, which ends here
+        raise ConversionError(
+            "np.copyto or np.full_like: a traced value can't be put into a NumPy array",
+            hint="make the array with wengert.numpy, for instance wnp.full_like(a, x)",
+        )
+    target = dst
+    if not np.can_cast(operand(src).dtype, target.dtype, casting):
+        raise DTypeError(f"copyto: {operand(src).dtype} is not cast to {target.dtype}: {casting=}")
     target[...] = src if where is True else _where(where, src, target)
 
 
