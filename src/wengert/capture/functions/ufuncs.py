@@ -243,15 +243,21 @@ def _reduction(function: Callable[..., Any], name: str) -> Callable[..., Any]:
     return reduce
 
 
+def _logaddexp(a: Any, axis: Any, keepdims: bool = False, **kwargs: Any) -> Any:
+    _refuse("logaddexp.reduce", kwargs)
+    return reducing.logsumexp(a, axis, keepdims=keepdims)
+
+
 _REDUCTIONS = {
     "add": reducing.sum,
     "multiply": reducing.prod,
     "maximum": reducing.max,
     "minimum": reducing.min,
+    "logaddexp": _logaddexp,
     "logical_and": reducing.all,
     "logical_or": reducing.any_,
 }
-_UNTYPED = ("maximum", "minimum", "logical_and", "logical_or")
+_UNTYPED = ("maximum", "minimum", "logaddexp", "logical_and", "logical_or")
 for _name, _function in _REDUCTIONS.items():
     UFUNC_METHODS["reduce", _name] = _reduction(_function, _name)
 
