@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import wengert as wg
-from wengert.codegen.kernel import KernelSpec
+from wengert.codegen.kernel import KernelSpec, WalkSpec
 from wengert.optimise import optimise
 from wengert.plan import Executable, NativeStep, chunks, make_plan, plan, products, strips
 from wengert.plan.donation import reusable
@@ -83,8 +83,35 @@ def test_what_needs_all_rows_ends_a_strip(rng):
         lambda x, w: np.tanh((x @ w) - np.sum(x @ w, axis=0)) @ w,
         lambda x, w: (np.tanh(x @ w)[::-1] + x) @ w,
         lambda x, w: np.tanh(x @ w) @ (np.tanh(x @ w) @ w),
+        lambda x, w: (np.tanh(x @ w).T + x) @ w,
+        lambda x, w: np.tanh(np.tanh(x @ w)[16:48] @ w) @ w,
+        lambda x, w: np.concatenate([np.tanh(x @ w), x])[32:96] @ w,
+        lambda x, w: np.cumsum(np.tanh(x @ w), axis=0) @ w,
+        lambda x, w: np.diagonal(np.tanh(x @ w)) + x @ w,
+        lambda x, w: np.tanh(x @ w)[np.arange(64)[::-1]] @ w,
     ):
         compiled(f, x, w)
+
+
+@pytest.mark.usefixtures("_workers")
+@pytest.mark.parametrize("batch", [16, 24, 31, 32, 64, 100])
+def test_slices_and_joins_of_columns_are_part_of_a_strip(batch, rng):
+    n = 16
+
+    def cell(x, w, u):
+        h = x[0]
+        for one in x:
+            z = one @ w + h @ u
+            h = np.concatenate([np.tanh(z[:, :n]), np.exp(-np.abs(z[:, n:]))], axis=1)
+            h = np.pad(h[:, 1:], ((0, 0), (0, 1)))
+        return h
+
+    args = [rng.normal(size=shape) / 4.0 for shape in ((3, batch, 2 * n), *[(2 * n, 2 * n)] * 2)]
+    made = compiled(cell, *args)
+    if batch in (16, 32, 64):
+        (strip,) = strips_of(made)
+        assert sum(isinstance(s.spec, WalkSpec) for s in strip) >= 12
+    compiled(wg.grad(lambda *args: np.sum(cell(*args) ** 2), argnums=(0, 1, 2)), *args)
 
 
 def test_steps_that_keep_much_in_memory_are_not_put_off(rng, monkeypatch):

@@ -1,4 +1,4 @@
-"""Splitting a kernel's call into chunks of its first axis, which run in parallel.
+"""Splitting a call of a kernel or a walk into chunks of its first axis, which run in parallel.
 
 A chunk has rows and partial results of its own; partial results are combined afterwards by a small
 kernel, always in the same order. How a call is split depends on sizes and on the number of cores
@@ -8,15 +8,17 @@ alone, so that results are the same from run to run.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 from wengert.codegen.kernel import Instruction, KernelSpec, Load, Store, is_cheap
 from wengert.codegen.pool import worker_count
 from wengert.codegen.rows import temporaries
 from wengert.plan.lowering import LoweredGroup
+from wengert.plan.moves import Walk
 from wengert.plan.steps import Cut, NativeStep
 
-__all__ = ["block", "kernel_step"]
+__all__ = ["block", "kernel_step", "walk_step"]
 
 #: Element operations below which a call stays on one thread (some ten microseconds), and the least
 #: number of elements of a chunk of a single axis.
@@ -24,6 +26,9 @@ _LEAST_WORK = 400_000
 _LEAST_ELEMENTS = 4096
 #: Element operations in a nanosecond, roughly.
 _PER_NS = 60
+
+#: Elements that a walk moves in a nanosecond, roughly: along vectors, and one by one.
+_MOVED_PER_NS, _MOVED_SINGLY_PER_NS = 4.0, 1.0
 
 #: Bytes between what chunks have for themselves. Processors fetch lines ahead of those that are
 #: asked for: what another core writes must not be among them. (Nor should rows begin at the same
@@ -182,3 +187,37 @@ def _combination(lowered: LoweredGroup, k: int, first: int, part: int, target: i
     count = lowered.counts[k]
     args = [first, part, target, count, 0, count]
     return NativeStep([args], [first, part], [target], "combine chunks", [lowered.stores[k]], spec)
+
+
+def walk_step(
+    walk: Walk, slots: list[int], counts: Sequence[int], what: str, entry: int
+) -> NativeStep:
+    """The step of a walk; `slots` and `counts` (of elements) are those of its arrays."""
+    step = NativeStep([[*slots, *walk.numbers]], slots[1:], [slots[0]], what, [entry], walk.spec)
+    spec = walk.spec
+    # A sum goes on from one index to the next, and what indices point at is known later.
+    if spec.kind not in ("zero", "copy", "add") or spec.indices or not spec.rank:
+        return step
+    arrays = len(slots)
+    sizes = walk.numbers[arrays:][: spec.rank]
+    strides = [walk.numbers[arrays + spec.rank * (1 + k) :][: spec.rank] for k in range(arrays)]
+
+    def is_shared(k: int) -> bool:
+        """Whether chunk c touches of array k what chunk c of a step along its first axis does."""
+        row, *others = strides[k]
+        last = walk.numbers[k] + sum((n - 1) * s for n, s in zip(sizes[1:], others, strict=True))
+        return row * sizes[0] == counts[k] and min(others, default=0) >= 0 and last < row
+
+    def apply(step: NativeStep, bounds: list[int]) -> None:
+        step.blocks = []
+        for begin, end in itertools.pairwise(bounds):
+            numbers = list(walk.numbers)
+            for k in range(arrays):
+                numbers[k] += begin * strides[k][0]
+            numbers[arrays] = end - begin
+            step.blocks.append([*slots, *numbers])
+
+    shares = frozenset(slots) - {slot for k, slot in enumerate(slots) if not is_shared(k)}
+    speed = _MOVED_PER_NS if spec.unit else _MOVED_SINGLY_PER_NS
+    step.cut = Cut(sizes[0], shares, math.prod(sizes) / speed, apply)
+    return step

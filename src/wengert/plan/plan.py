@@ -19,7 +19,7 @@ from wengert.codegen.tables import PANEL_BYTES
 from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.plan.accumulation import Accumulation, accumulations
 from wengert.plan.blas import blas_threads
-from wengert.plan.chunks import kernel_step
+from wengert.plan.chunks import kernel_step, walk_step
 from wengert.plan.control import CONTROL, lower_control
 from wengert.plan.fusion import REDUCTIONS, Group, fuse
 from wengert.plan.indices import given, index_args, indices_of
@@ -318,9 +318,9 @@ class Planner:
     ) -> None:
         for walk in found:
             slots = [write if k == TARGET else reads[k] for k in walk.arrays]
-            self.steps.append(
-                NativeStep([[*slots, *walk.numbers]], slots[1:], [write], what, [i], walk.spec)
-            )
+            size = walk.spec.dtype.itemsize
+            counts = [self.bytes[slot] // size for slot in slots]
+            self.steps.append(walk_step(walk, slots, counts, what, i))
 
     def _outputs(self, inputs: set[int]) -> list[int]:
         """A slot of its own for each output: what is an input, a constant, an alias of another

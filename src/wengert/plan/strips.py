@@ -46,9 +46,10 @@ class _Strip:
         self.rows = 0
         self.put_off_bytes = 0
         self._ns = 0.0
-        self._shared: set[int] = set()
         self._read: set[int] = set()
         self._written: set[int] = set()
+        #: Slots of which some step touches more than its share.
+        self._whole: set[int] = set()
         self._late_reads: set[int] = set()
         self._late_writes: set[int] = set()
 
@@ -60,9 +61,9 @@ class _Strip:
         reads, writes = set(step.reads), set(step.writes)
         if self._late_writes & (reads | writes) or self._late_reads & writes:
             return False
-        if writes & (self._read | self._written):
-            return False
-        if not reads & self._written <= self._shared & cut.shares:
+        # What depends on other steps of the strip must depend on the same chunk of them only.
+        common = (reads & self._written) | (writes & (self._read | self._written))
+        if not common <= cut.shares - self._whole:
             return False
         rows = math.gcd(self.rows, cut.length)
         if self.steps and rows not in (self.rows, cut.length):
@@ -74,8 +75,7 @@ class _Strip:
         self.steps.append(step)
         self._read |= reads
         self._written |= writes
-        # What was read whole by one step is not written by a later one; shares are of one axis.
-        self._shared |= writes & cut.shares
+        self._whole |= (reads | writes) - cut.shares
         return True
 
     def leave(self, step: NativeStep, size: int) -> bool:
