@@ -5,6 +5,7 @@ import pytest
 
 import wengert as wg
 from wengert.batching import reading as module
+from wengert.batching import runners
 from wengert.capture import Recorder
 
 D = 6
@@ -15,18 +16,18 @@ W = np.random.default_rng(0).standard_normal((D, D)) / D
 def rounds(monkeypatch):
     """What was computed together: for each time the numbers of nodes of its batches."""
     found = []
-    run, run_batch = module._Reading.run, module._Reading._run_batch
+    run, run_batch = module.Reader._run, module.Reader._run_batch
 
     def note_run(self):
         found.append([])
         run(self)
 
-    def note_batch(self, kind, batch):
-        found[-1].append(len(batch))
-        run_batch(self, kind, batch)
+    def note_batch(self, kind, begin, end):
+        found[-1].append(end - begin)
+        run_batch(self, kind, begin, end)
 
-    monkeypatch.setattr(module._Reading, "run", note_run)
-    monkeypatch.setattr(module._Reading, "_run_batch", note_batch)
+    monkeypatch.setattr(module.Reader, "_run", note_run)
+    monkeypatch.setattr(module.Reader, "_run_batch", note_batch)
     return found
 
 
@@ -84,7 +85,7 @@ def test_a_branch_that_only_some_examples_take(rounds):
 
 
 def test_native_code_gives_the_same(monkeypatch, rounds):
-    monkeypatch.setattr(module, "_OFTEN", 1)
+    monkeypatch.setattr(runners, "_OFTEN", 1)
 
     @wg.compile
     def step(w, h):
@@ -145,3 +146,106 @@ def test_other_tapes_compute_singly(rounds):
         wg.jvp(lambda w: together(cell, w, starts(24)), (W,), (W,))
     assert not rounds
     assert Recorder.together
+
+
+@wg.compile
+def compiled_pair(w, a, b):
+    return np.tanh(a @ w + b), a * b
+
+
+def wandering(w, rng, examples, steps):
+    """Examples take random ways: compiled functions of two results, views with gaps and without,
+    single operators, numbers and arrays of their own; some read a value now and then."""
+    states = [w[int(rng.integers(D))] for _ in range(examples)]
+    total = 0.0
+    for _ in range(steps):
+        following = []
+        for h in states:
+            choice = int(rng.integers(7))
+            if choice == 0:
+                h = compiled_cell(w, h)
+            elif choice == 1:
+                h, c = compiled_pair(w, h, w[int(rng.integers(D))])
+                total = total + c[1]
+            elif choice == 2:
+                h = compiled_cell(w, np.concatenate([h[D // 2 :], h[: D // 2]]))
+            elif choice == 3:
+                h = compiled_cell(w, np.stack([h, 0.5 * h]).T[:, 1])
+            elif choice == 4:
+                h = compiled_cell(w, h[::-1] * rng.standard_normal(D))
+            elif choice == 5:
+                h = np.reshape(np.reshape(compiled_cell(w, h), (2, D // 2)).T, (D,))
+            else:
+                h = compiled_cell(w, np.reshape(h, (2, D // 2))[1, 0] + rng.standard_normal(D))
+            following.append(h)
+        states = following
+        for h in states:
+            if rng.integers(3) == 0:
+                total = total + (h[0] if h[int(rng.integers(D))] > 0 else h[1] * h[2])
+    return total + sum(np.sum(h) for h in states)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_programs_that_read_here_and_there(seed, rounds):
+    def loss(w):
+        return wandering(w, np.random.default_rng(seed), examples=12, steps=8)
+
+    with wg.autobatching("never"):
+        value, gradient = wg.value_and_grad(loss)(W)
+    for when in ("when it pays", "always"):
+        with wg.autobatching(when):
+            found, batched = wg.value_and_grad(loss)(W)
+        np.testing.assert_allclose(found, value)
+        np.testing.assert_allclose(batched, gradient, atol=1e-12)
+    assert max(map(max, rounds)) > 2
+
+
+def test_what_is_read_has_the_values_that_the_program_has():
+    """Each value that is read is the one that NumPy computes."""
+    rng = np.random.default_rng(3)
+    weights = rng.standard_normal((D, D)) / D
+    xs = rng.standard_normal((20, D))
+
+    def program(w, step, read):
+        states = list(xs)
+        for _ in range(4):
+            states = [step(w, h) for h in states]
+            for h in states:
+                read(h)
+            states = [h.reshape(2, D // 2).T.reshape(D) for h in states]
+        return sum(np.sum(h) for h in states)
+
+    wanted, found = [], []
+    program(weights, cell, wanted.append)
+    wg.grad(lambda w: program(w, compiled_cell, lambda h: found.append(np.array(h._value()))))(
+        weights
+    )
+    np.testing.assert_allclose(found, wanted)
+
+
+def test_many_entries_between_reads_make_room(rounds):
+    def loss(w):
+        states = starts(300)
+        for _ in range(5):
+            states = [compiled_cell(w, h) for h in states]
+        total = sum(h[k % D] for k, h in enumerate(states) if states[k][0] > 0)
+        states = [compiled_cell(w, h) for h in states for _ in range(3)]
+        return total + sum(np.sum(h) for h in states if h[1] > 0)
+
+    found = wg.grad(loss)(W)
+    assert [max(batches) for batches in rounds] == [300, 900]
+    with wg.autobatching("never"):
+        np.testing.assert_allclose(found, wg.grad(loss)(W), atol=1e-12)
+
+
+def test_values_that_were_computed_singly_before_are_used():
+    def loss(w):
+        states = [np.sin(h) for h in starts(12)]
+        first = states[0] @ w
+        total = 1.0 if first[0] > 0 else 2.0
+        states = [compiled_cell(w, h * first) for h in states]
+        return sum(total * np.sum(h) for h in states if h[0] > 0)
+
+    found = wg.grad(loss)(W)
+    with wg.autobatching("never"):
+        np.testing.assert_allclose(found, wg.grad(loss)(W), atol=1e-12)

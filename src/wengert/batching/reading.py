@@ -11,80 +11,91 @@ larger batches, with what they keep.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from wengert.batching.sized import Sized, sized
-from wengert.graph import CONSTANT, INPUT, Graph, Tape, Type
+from wengert.batching.reading_words import (
+    ALIGNMENT,
+    BLOCKED,
+    CONTEXT,
+    VIEW,
+    setup_words,
+    word_functions,
+)
+from wengert.batching.runners import Runner, runner_of
+from wengert.batching.scanning import is_layout_known
+from wengert.graph import CONSTANT, INPUT, Type
 from wengert.ops import TABLE
 from wengert.run import evaluate_entry
-from wengert.run.budget import VIEWS
-from wengert.transform.batching import batch_graph
 from wengert.transform.calling import call
-from wengert.transform.memo import remembered
 
-__all__ = ["compute"]
+__all__ = ["Reader", "compute"]
 
-#: Operators of one operand that cost no more than a batch does for each of its rows.
-_CHEAP = frozenset(TABLE[name] for name in (*VIEWS, "reshape") if TABLE[name].arity == 1)
-_PROJECT = TABLE["project"]
 #: Nodes below which a batch costs more than running them singly; calls of compiled functions are
 #: many operators each.
 _LEAST, _LEAST_CALLS = 8, 2
 #: In seconds: an operator that runs singly, and each byte of a weight that it reads; choosing one
 #: node and putting it into a batch; a batch.
-_ENTRY, _BYTE, _NODE, _BATCH = 4e-6, 0.1e-9, 5e-6, 40e-6
+_ENTRY, _BYTE, _NODE, _BATCH = 4e-6, 0.1e-9, 1e-6, 30e-6
 #: An operand of so many elements is likely to be a weight, which a batch reads once.
 _WEIGHT = 1024
 #: An operand or result of so many elements: what nobody has asked for is not computed, since the
 #: arithmetic is what it costs.
 _LARGE = 1 << 18
-#: Rows after which a compiled function is worth native code without residuals.
-_OFTEN = 256
+#: Identities that are held, in a table of so many places; rows are allocated so many bytes at once.
+_IDENTITIES, _PLACES, _CHUNK = 1024, 4096, 1 << 18
+_SLICE, _SAME = TABLE["slice_index"], (TABLE["reshape"], TABLE["stop_gradient"])
+
+_PER_ENTRY = ("where", "seen", "done")
+_PER_VALUE = ("address", "producer", "root", "shift", "is_leaf", "block")
+_PER_NODE = (
+    *("node_entries", "node_kinds", "starts", "firsts", "depth", "waiting", "bounds"),
+    *("cursor", "following", "order", "chosen", "ends"),
+)
+_PER_ARG = ("args", "users")
+_PER_KIND = ("total_depth", "members", "rank", "head", "tail")
+_PER_IDENTITY = ("example", "kind_of", "offset_of", "is_row")
 
 
-def compute(tape: Any, needed: Iterable[int], start: int, *, always: bool) -> bool:
+def compute(tape: Any, needed: Sequence[int], start: int, *, always: bool) -> bool:
     """Compute the needed values of a tape and, from entry `start` on, others of their kinds.
 
-    Whether it was done: not if running the needed ones singly is estimated to be faster.
+    Whether it was done: not if running the needed ones singly is estimated to be faster. Then
+    `tape.reader` knows the values.
     """
-    reading = _Reading(tape, needed, start)
-    if not always and not reading.pays():
+    reader = tape.reader
+    if reader is None:
+        if not is_layout_known():
+            return False
+        reader = Reader(tape)
+    if not reader.read(needed, start, always=always):
         return False
-    reading.run()
+    tape.reader = reader
     return True
 
 
 class _Kind:
-    """Nodes of one operator, parameters and operand types.
-
-    nodes, depth : how many there are, and the sum of their depths; ready : those that can run
-    """
+    """Nodes of one operator, parameters and operand types; `runners` by which operands they have
+    stacked."""
 
     def __init__(self, op: Any, params: Any, types: Sequence[Any]) -> None:
         self.op, self.params, self.types = op, params, types
-        self.nodes = self.depth = 0
-        self.ready: list[int] = []
-
-    @property
-    def least(self) -> int:
-        """Nodes from which a batch is worth it."""
-        return _LEAST_CALLS if self.op is call else _LEAST
-
-    @property
-    def seconds(self) -> float:
-        """What one node costs by itself and not in a batch, estimated."""
-        weights = [t for t in self.types if isinstance(t, Type) and t.size >= _WEIGHT]
+        self.is_call = op is call
+        #: Nodes from which a batch is worth it.
+        self.least = _LEAST_CALLS if self.is_call else _LEAST
+        self.runners: dict[tuple[bool, ...], Runner | None] = {}
+        weights = [t for t in types if isinstance(t, Type) and t.size >= _WEIGHT]
         moved = sum([t.size * t.dtype.itemsize for t in weights])
-        return _ENTRY * (len(self.params[0][1]) if self.op is call else 1) + _BYTE * moved
+        entries = len(params[0][1]) if self.is_call else 1
+        #: What one node costs by itself and not in a batch, estimated.
+        self.seconds = _ENTRY * entries + _BYTE * moved
 
     @property
     def is_large(self) -> bool:
         """Whether arithmetic is what a node costs."""
-        if self.op is not call:
+        if not self.is_call:
             return _any_large(self.types)
         body = self.params[0][1]
         found: bool | None = body.schedules.get("is large")
@@ -92,262 +103,369 @@ class _Kind:
             found = body.schedules["is large"] = _any_large([e[3] for e in body.entries])
         return found
 
+    def runner(self, shared: Sequence[int]) -> Runner | None:
+        """What runs a batch in which the nodes have these operands in common."""
+        flags = tuple([not s for s in shared])
+        if flags not in self.runners:
+            stacked = list(flags)
+            if not any(stacked):
+                stacked[int(np.argmin([t.size for t in self.types]))] = True
+            self.runners[flags] = runner_of(self.op, self.params, self.types, tuple(stacked))
+        return self.runners[flags]
+
 
 def _any_large(types: Iterable[Any]) -> bool:
     return any(isinstance(t, Type) and t.size >= _LARGE for t in types)
 
 
-class _Reading:
-    """One time that values are computed.
+class Reader:
+    """The values of a tape that have been computed together, and what else of it is known.
 
-    chosen : the nodes that run, in order, with their kinds; roots : for a view the value that it is
-    a view of, as far as that is one of the chosen or known
+    Values lie in blocks of memory, which live as long as the tape.
     """
 
-    def __init__(self, tape: Any, needed: Iterable[int], start: int) -> None:
-        self.tape, self.entries, self.values = tape, tape.entries, tape.values
-        self.bindings, self.constants = tape.bindings, tape.constants
-        self.kinds: dict[Any, _Kind] = {}
-        self.chosen: dict[int, _Kind] = {}
-        self.roots: dict[int, int] = {}
-        entries = self.entries
-        for k in sorted(needed):
-            op, operands, params, _ = entries[k]
-            if op in _CHEAP:
-                self.roots[k] = self.roots.get(operands[0], operands[0])
-            elif not self._is_known(k) and operands:
-                key = (op, params, tuple([entries[o][3] for o in operands]))
-                kind = self.kinds.get(key)
-                if kind is None:
-                    kind = self.kinds[key] = _Kind(*key)
-                self.chosen[k] = kind
-        self._add_others(start)
+    def __init__(self, tape: Any) -> None:
+        self._tape, self._entries = tape, tape.entries
+        self._do = word_functions()
+        self._words = np.zeros(len(CONTEXT), np.int64)
+        self._at = self._words.ctypes.data
+        self._arrays: dict[str, Any] = {}
+        self._addresses: dict[str, int] = {}
+        self._kinds: list[_Kind] = []
+        self._numbers: dict[Any, int] = {}
+        self._blocks: list[Any] = []
+        self._block_addresses: list[int] = []
+        self._free, self._free_end, self._chunk = 0, 0, -1
+        self._scratch: Any = np.empty(0, np.uint8)
+        self._taken: list[tuple[int, Any]] = []
+        self._inputs_seen, self._entries_seen = 0, 0
+        self._setup = setup_words()
+        self._put("setup", self._setup.ctypes.data)
+        self._put("entries", id(self._entries))
+        self._put("mask", _PLACES - 1)
+        self._grow((*_PER_ENTRY, "found"), 1024)
+        self._grow(_PER_VALUE, 2048)
+        self._grow(_PER_NODE, 256)
+        self._grow(_PER_ARG, 1024)
+        self._grow(_PER_KIND, 16)
+        self._grow(_PER_IDENTITY, _IDENTITIES)
+        self._grow(("table",), _PLACES)
+        self._grow(("flags", "batch"), 64)
+        self._forget_identities()
+        for k, value in tape.values.items():
+            if self._entries[k][0] not in (INPUT, CONSTANT):
+                self.take(k, value)
 
-    def _is_known(self, k: int) -> bool:
-        """Whether a value is there; those of leaves are put there."""
-        if k in self.values:
-            return True
-        op = self.entries[k][0]
-        if op is INPUT and k in self.bindings:
-            self.values[k] = self.bindings[k]
-        elif op is CONSTANT:
-            self.values[k] = self.constants[k]
-        else:
+    # ------------------------------------------------------------ words
+
+    def _put(self, name: str, value: int) -> None:
+        self._words[CONTEXT[name]] = value
+
+    def _get(self, name: str) -> int:
+        return int(self._words[CONTEXT[name]])
+
+    def _grow(self, names: Sequence[str], room: int) -> None:
+        """Make room for so many numbers."""
+        for name in names:
+            old = self._arrays.get(name)
+            made = np.full(room, -1 if name == "where" else 0, np.int64)
+            if old is not None:
+                made[: len(old)] = old
+            self._arrays[name] = made
+            self._addresses[name] = made.ctypes.data
+            if name in CONTEXT:
+                self._put(name, made.ctypes.data)
+        if "address" in names:
+            self._put("value_room", room)
+        if "args" in names:
+            self._put("arg_room", room)
+
+    def _make_room(self, names: Sequence[str], count: int) -> None:
+        if len(self._arrays[names[0]]) < count:
+            self._grow(names, 2 * count)
+
+    def _forget_identities(self) -> None:
+        self._arrays["table"].fill(-1)
+        self._put("identities", 0)
+
+    # ------------------------------------------------------------ asking
+
+    def needed(self, index: int) -> list[int]:
+        """The entries that have no value and that an entry needs, which may be itself, in order."""
+        if self._knows(index):
+            return []
+        self._make_room((*_PER_ENTRY, "found"), len(self._entries))
+        count = self._do["need"](self._at, index, self._addresses["found"])
+        found: list[int] = np.sort(self._arrays["found"][:count]).tolist()
+        return found
+
+    def _knows(self, k: int) -> bool:
+        where = self._arrays["where"]
+        if k >= len(where):
             return False
+        return bool(where[k] >= 0 and self._arrays["address"][where[k]])
+
+    def array(self, k: int) -> Any:
+        """The value of an entry that has one."""
+        type_ = self._entries[k][3]
+        v = int(self._arrays["where"][k])
+        if type_.__class__ is tuple:
+            return tuple([self._array(v + j, t) for j, t in enumerate(type_)])
+        return self._array(v, type_)
+
+    def _array(self, v: int, type_: Type) -> Any:
+        block = int(self._arrays["block"][v])
+        begin = int(self._arrays["address"][v]) - self._block_addresses[block]
+        if not type_.size:
+            return np.empty(type_.shape, type_.dtype)
+        made = np.ndarray(type_.shape, type_.dtype, self._blocks[block], begin)
+        return made if type_.shape else made[()]
+
+    def take(self, k: int, value: Any) -> None:
+        """Note a value that was computed otherwise."""
+        self._make_room((*_PER_ENTRY, "found"), k + 1)
+        self._arrays["done"][k] = 1
+        self._taken.append((k, value))
+
+    # ------------------------------------------------------------ reading
+
+    def read(self, needed: Sequence[int], start: int, *, always: bool) -> bool:
+        """As `compute`."""
+        entries = self._entries
+        count = len(entries)
+        self._make_room((*_PER_ENTRY, "found"), count)
+        self._make_room(_PER_NODE, len(needed) + count - start + 1)
+        self._note_leaves()
+        first = self._get("values")
+        self._put("nodes", 0)
+        self._arrays["starts"][0] = 0
+        try:
+            self._look(np.array(self._to_batch(needed), np.int64), is_asking=True)
+            self._look(np.arange(start, count), is_asking=False)
+            if not always and not self._pays():
+                return False
+            self._run()
+        finally:
+            self._do["finish"](self._at, first)
         return True
 
-    def _add_others(self, start: int) -> None:
-        """Choose further nodes of the kinds that are needed, or were at an earlier time."""
-        wanted: dict[Any, _Kind] = self.tape.kinds_read
-        wanted.update({key: kind for key, kind in self.kinds.items() if not kind.is_large})
-        for key in wanted.keys() - self.kinds.keys():
-            self.kinds[key] = wanted[key] = _Kind(*key)
-        operators = {kind.op for kind in wanted.values()}
-        entries, chosen, roots = self.entries, self.chosen, self.roots
-        for k in range(start if wanted else len(entries), len(entries)):
-            op, operands, params, _ = entries[k]
-            if op in _CHEAP:
-                root = roots.get(operands[0], operands[0])
-                if root in chosen or self._is_known(root):
-                    roots[k] = root
-            elif op in operators and k not in chosen and k not in self.values:
-                kind = wanted.get((op, params, tuple([entries[o][3] for o in operands])))
-                if kind is not None and all(
-                    o in chosen or o in roots or self._is_known(o) for o in operands
-                ):
-                    chosen[k] = kind
+    def _to_batch(self, needed: Sequence[int]) -> Sequence[int]:
+        """The needed entries up to the last use of a compiled function; all, if there is none. What
+        comes after it is computed from it once."""
+        entries = self._entries
+        for at in range(len(needed) - 1, -1, -1):
+            if entries[needed[at]][0] is call:
+                return needed[: at + 1]
+        return needed
 
-    def pays(self) -> bool:
+    def _note_leaves(self) -> None:
+        tape, entries = self._tape, self._entries
+        inputs = [k for k in tape.inputs[self._inputs_seen :] if k in tape.bindings]
+        found = [(k, tape.bindings[k]) for k in inputs]
+        self._inputs_seen = len(tape.inputs)
+        for k in reversed(tape.constants):
+            if k < self._entries_seen:
+                break
+            found.append((k, tape.constants[k]))
+        self._entries_seen = len(entries)
+        for k, value in found:
+            v = self._hold(k, value)
+            self._arrays["is_leaf"][v] = 1
+        for k, value in self._taken:
+            self._hold(k, value)
+        self._taken.clear()
+
+    def _hold(self, k: int, value: Any) -> int:
+        """Keep the value of an entry; the number of its first result."""
+        type_ = self._entries[k][3]
+        parts = zip(value, type_, strict=True) if type_.__class__ is tuple else [(value, type_)]
+        numbers = []
+        for part, own in parts:
+            self._make_room(_PER_VALUE, self._get("values") + 2)
+            array = np.ascontiguousarray(part, own.dtype)
+            address = array.ctypes.data
+            v = self._do["add_value"](self._at, address, -1, -1, 0)
+            self._arrays["block"][v] = self._add_block(array, address)
+            numbers.append(v)
+        if numbers:
+            self._arrays["where"][k] = numbers[0]
+        return numbers[0] if numbers else 0
+
+    def _add_block(self, array: Any, address: int) -> int:
+        self._blocks.append(array)
+        self._block_addresses.append(address)
+        return len(self._blocks) - 1
+
+    def _look(self, which: Any, *, is_asking: bool) -> None:
+        self._put("is_asking", is_asking)
+        begin, count, done = which.ctypes.data, len(which), 0
+        was_large = False
+        while True:
+            done += self._do["look"](self._at, begin + 8 * done, count - done)
+            if done >= count:
+                break
+            k = int(which[done])
+            type_ = self._entries[k][3]
+            results = len(type_) if type_.__class__ is tuple else 1
+            args = int(self._arrays["starts"][self._get("nodes")]) + len(self._entries[k][1])
+            if self._get("values") + results >= self._get("value_room"):
+                self._make_room(_PER_VALUE, self._get("values") + results + 1)
+            elif args > self._get("arg_room"):
+                self._make_room(_PER_ARG, args)
+            else:
+                kind = self._name(k, is_asking=is_asking)
+                was_large = was_large or (kind >= 0 and self._kinds[kind].is_large)
+                if kind == BLOCKED and is_asking:
+                    done += 1
+        if was_large:  # what nobody needs is not computed
+            self._forget_identities()
+
+    def _name(self, k: int, *, is_asking: bool) -> int:
+        """Say of which kind the nodes are that are like an entry."""
+        op, operands, params, type_ = self._entries[k]
+        types = tuple([self._entries[o][3] for o in operands])
+        kind, offset = BLOCKED, _offset(op, params, types, type_)
+        if self._get("identities") >= _IDENTITIES - 1:
+            self._forget_identities()
+        if offset is not None:
+            kind = VIEW
+        else:
+            key = (op, params, types)
+            kind = self._numbers.get(key, BLOCKED)
+            if kind == BLOCKED and is_asking and operands:
+                self._make_room(_PER_KIND, len(self._kinds) + 1)
+                kind = self._numbers[key] = len(self._kinds)
+                self._kinds.append(_Kind(*key))
+                self._put("kinds", len(self._kinds))
+                self._forget_identities()
+            elif kind >= 0 and not is_asking and self._kinds[kind].is_large:
+                kind = BLOCKED
+        self._do["remember"](self._at, k, kind, offset or 0)
+        return kind
+
+    def _pays(self) -> bool:
         """Whether batches are estimated to be faster."""
-        saved, spent = 0.0, len(self.chosen) * _NODE
-        counts = Counter(map(id, self.chosen.values()))
-        for kind in self.kinds.values():
-            nodes = counts[id(kind)]
-            if nodes >= kind.least:
-                saved += (nodes - 1) * kind.seconds
+        nodes = self._get("nodes")
+        counts = np.bincount(self._arrays["node_kinds"][:nodes], minlength=len(self._kinds))
+        saved, spent = 0.0, nodes * _NODE
+        for kind, own in zip(self._kinds, counts.tolist(), strict=True):
+            if own >= kind.least:
+                saved += (own - 1) * kind.seconds
                 spent += _BATCH
         return saved > spent
 
     # ------------------------------------------------------------ running
 
-    def run(self) -> None:
+    def _run(self) -> None:
         """Run the chosen nodes: next those whose kind lies nearest to what is known."""
-        waiting, users = self._count()
-        kinds = list(self.kinds.values())
+        batches = self._do["arrange"](self._at)
+        chosen = self._arrays["chosen"][:batches].tolist()
+        begin = 0
         with np.errstate(all="ignore"):
-            while True:
-                ready = [kind for kind in kinds if kind.ready]
-                if not ready:
-                    return
-                kind = min(ready, key=lambda kind: kind.depth / kind.nodes)
-                batch, kind.ready = kind.ready, []
-                self._run_batch(kind, batch)
-                for k in batch:
-                    for user in users.get(k, ()):
-                        waiting[user] -= 1
-                        if not waiting[user]:
-                            self.chosen[user].ready.append(user)
+            for kind, end in zip(chosen, self._arrays["ends"][:batches].tolist(), strict=True):
+                self._run_batch(self._kinds[kind], begin, end)
+                begin = end
 
-    def _count(self) -> tuple[dict[int, int], dict[int, list[int]]]:
-        """For each node how many operands it waits for; and who waits for it."""
-        depth: dict[int, int] = {}
-        waiting: dict[int, int] = {}
-        users: dict[int, list[int]] = {}
-        chosen, roots = self.chosen, self.roots
-        for k in sorted(chosen):
-            own = waits = 0
-            for o in self.entries[k][1]:
-                root = roots.get(o, o)
-                if root in chosen:
-                    waits += 1
-                    users.setdefault(root, []).append(k)
-                    own = max(own, depth[root])
-            depth[k], waiting[k] = own + 1, waits
-            kind = chosen[k]
-            kind.nodes += 1
-            kind.depth += own + 1
-            if not waits:
-                kind.ready.append(k)
-        return waiting, users
-
-    def _value(self, k: int) -> Any:
-        """A value whose root is known."""
-        values = self.values
-        if k not in values:
-            chain = [k]
-            while chain[-1] not in values:
-                chain.append(self.entries[chain[-1]][1][0])
-            for at in reversed(chain[:-1]):
-                op, operands, params, _ = self.entries[at]
-                root = values[operands[0]]
-                if op is _PROJECT:
-                    values[at] = root[params[0][1]]
-                else:
-                    values[at] = evaluate_entry(op, [root], params)
-        return values[k]
-
-    def _run_singly(self, k: int) -> None:
-        op, operands, params, _ = self.entries[k]
-        self.values[k] = evaluate_entry(op, [self._value(o) for o in operands], params)
-
-    def _run_batch(self, kind: _Kind, batch: list[int]) -> None:
+    def _run_batch(self, kind: _Kind, begin: int, end: int) -> None:
+        n, do, at = end - begin, self._do, self._at
         runner = None
-        if len(batch) >= kind.least and kind.types:
-            columns = list(zip(*[self.entries[k][1] for k in batch], strict=True))
-            runner = _runner(kind, self._flags(kind, columns))
+        if n >= kind.least and kind.types:
+            self._make_room(("flags", "batch"), len(kind.types))
+            arity = do["common"](at, begin, end, self._addresses["flags"])
+            runner = kind.runner(self._arrays["flags"][:arity].tolist())
         if runner is None:
-            for k in batch:
-                self._run_singly(k)
+            for node in self._arrays["order"][begin:end].tolist():
+                self._run_singly(node)
             return
-        operands = [
-            _stacked([self._value(o) for o in column], type_)
-            if flag
-            else np.asarray(self._value(column[0]))
-            for column, flag, type_ in zip(columns, runner.flags, kind.types, strict=True)
-        ]
-        outputs = runner.run(len(batch), operands)
-        if kind.op is call:
-            for k, rows in zip(batch, zip(*outputs, strict=True), strict=True):
-                self.values[k] = rows
+        self._make_room(("flags", "batch"), len(runner.sizes))
+        room = n * runner.input_bytes + ALIGNMENT * (len(runner.sizes) + 1)
+        if len(self._scratch) < room:
+            self._scratch = np.empty(2 * room, np.uint8)
+        inputs, outputs = _aligned(self._scratch.ctypes.data), self._allocate(n, runner)
+        addresses, sizes = self._addresses["batch"], runner.sizes.ctypes.data
+        do["gather"](at, begin, end, sizes, inputs, outputs, addresses)
+        if runner.plan is not None:
+            runner.plan.run(n, addresses, runner.strides.ctypes.data)
         else:
-            self.values.update(zip(batch, outputs[0], strict=True))
+            self._run_by_numpy(runner, n, begin)
+        do["settle"](at, begin, end, sizes, addresses, self._chunk)
 
-    def _flags(self, kind: _Kind, columns: Sequence[Sequence[int]]) -> tuple[bool, ...]:
-        """Which operands are stacked: all but leaves that the whole batch has in common."""
-        flags = [
-            self.entries[column[0]][0] not in (INPUT, CONSTANT)
-            or any(o != column[0] for o in column)
-            for column in columns
-        ]
-        if not any(flags):
-            flags[int(np.argmin([t.size for t in kind.types]))] = True
-        return tuple(flags)
+    def _allocate(self, n: int, runner: Runner) -> int:
+        """Memory for the results of a batch, in the block `_chunk`."""
+        size = n * runner.output_bytes + ALIGNMENT * len(runner.sizes)
+        if self._free + size > self._free_end:
+            chunk = np.empty(max(size, _CHUNK) + ALIGNMENT, np.uint8)
+            address = chunk.ctypes.data
+            self._chunk = self._add_block(chunk, address)
+            self._free, self._free_end = _aligned(address), address + len(chunk)
+        found = self._free
+        self._free = _aligned(found + size)
+        return found
 
+    def _run_by_numpy(self, runner: Runner, n: int, begin: int) -> None:
+        places = self._arrays["batch"].tolist()
+        first = int(self._arrays["starts"][self._arrays["order"][begin]])
+        operands = []
+        for p, (flag, type_) in enumerate(zip(runner.flags, runner.input_types, strict=True)):
+            if flag:
+                offset = places[p] - self._scratch.ctypes.data
+                operands.append(_rows(n, type_, self._scratch, offset))
+            else:
+                operands.append(self._array(int(self._arrays["args"][first + p]), type_))
+        found = runner.by_numpy(n, operands)
+        block, address = self._blocks[self._chunk], self._block_addresses[self._chunk]
+        arity = len(operands)
+        for q, (rows, type_) in enumerate(zip(found, runner.output_types, strict=True)):
+            _rows(n, type_, block, places[arity + q] - address)[...] = rows
 
-def _stacked(values: Sequence[Any], type_: Type) -> Any:
-    rows = np.empty((len(values), *type_.shape), type_.dtype)
-    if type_.shape:
-        np.concatenate(values, out=rows.reshape(-1, *type_.shape[1:]))
-    else:
-        rows[:] = values
-    return rows
+    def _run_singly(self, node: int) -> None:
+        k = int(self._arrays["node_entries"][node])
+        op, operands, params, type_ = self._entries[k]
+        found = evaluate_entry(op, [self._known(o) for o in operands], params)
+        first = int(self._arrays["firsts"][node])
+        parts = zip(found, type_, strict=True) if type_.__class__ is tuple else [(found, type_)]
+        for q, (part, own) in enumerate(parts):
+            array = np.ascontiguousarray(part, own.dtype)
+            address = array.ctypes.data
+            self._arrays["block"][first + q] = self._add_block(array, address)
+            self._arrays["address"][first + q] = address
 
-
-# ---------------------------------------------------------------- one kind in a batch
-
-
-class _Runner:
-    """The values of a graph over a batch: by NumPy, and by native code if it comes often."""
-
-    def __init__(
-        self, graph: Graph, flags: tuple[bool, ...], template: Sized, *, native: bool
-    ) -> None:
-        self.flags = flags
-        self._graph, self._template = graph, template
-        types = [*graph.input_types, *graph.output_types]
-        stacked = [*flags, *[True] * len(graph.outputs)]
-        strides = [t.size * t.dtype.itemsize * s for t, s in zip(types, stacked, strict=True)]
-        self._strides = np.array(strides, np.int64)
-        self._native: Any = None
-        self._rows_left = _OFTEN if native else -1
-
-    def __len__(self) -> int:
-        return 8 * len(self._template.entries)
-
-    def _batched(self, n: int) -> Graph:
-        return batch_graph(self._graph, self.flags, n, all_outputs=True).graph
-
-    def run(self, n: int, operands: Sequence[Any]) -> list[Any]:
-        """The outputs, a row for each of n nodes."""
-        if self._rows_left > 0:
-            self._rows_left -= n
-            if self._rows_left <= 0:
-                self._native, self._rows_left = self._made_native(), -1
-        if self._native is None:
-            template = self._template
-            env = dict(zip(template.inputs, operands, strict=True))
-            template.evaluate(template.outputs, env, n)
-            return [env[k] for k in template.outputs]
-        given = [np.ascontiguousarray(a) for a in operands]
-        outputs = [np.empty((n, *t.shape), t.dtype) for t in self._graph.output_types]
-        places = [a.__array_interface__["data"][0] for a in (*given, *outputs)]
-        addresses = np.array(places, np.int64)
-        self._native.run(n, addresses.ctypes.data, self._strides.ctypes.data)
-        return outputs
-
-    def _made_native(self) -> Any:
-        # LLVM is loaded by the first program that needs it.
-        from wengert.batching.native import sized_plan
-        from wengert.optimise import optimise
-
-        return sized_plan(lambda n: optimise(self._batched(n)).graph)
+    def _known(self, k: int) -> Any:
+        """The value of an entry that has one, or is a view of one that has."""
+        v = int(self._arrays["where"][k])
+        self._do["address_of"](self._at, v)
+        return self.array(k)
 
 
-class _Missing:
-    """Stands for a runner of a graph that has no template."""
+def _rows(n: int, type_: Type, block: Any, offset: int) -> Any:
+    if not n * type_.size:
+        return np.empty((n, *type_.shape), type_.dtype)
+    return np.ndarray((n, *type_.shape), type_.dtype, block, offset)
 
-    def __len__(self) -> int:
-        return 1
+
+def _aligned(address: int) -> int:
+    return -(-address // ALIGNMENT) * ALIGNMENT
 
 
-def _runner(kind: _Kind, flags: tuple[bool, ...]) -> _Runner | None:
-    is_call = kind.op is call
-    graph = kind.params[0][1] if is_call else _graph_of(kind)
-    if graph is None:
+def _offset(op: Any, params: Any, types: Sequence[Any], type_: Any) -> int | None:
+    """For an entry whose result is a part of its operand, or all of it, without gaps, how many
+    bytes it begins after it; for a row by its number the bytes of one; None for all others."""
+    if op in _SAME:
+        return 0
+    if op is not _SLICE:
         return None
-
-    def make() -> Any:
-        template = sized(lambda n: batch_graph(graph, flags, n, all_outputs=True).graph)
-        return _Missing() if template is None else _Runner(graph, flags, template, native=is_call)
-
-    found = remembered("reading", graph, flags, is_call, make=make)
-    return found if isinstance(found, _Runner) else None
-
-
-def _graph_of(kind: _Kind) -> Graph | None:
-    if not all(isinstance(t, Type) for t in kind.types):
-        return None
-    tape = Tape()
-    inputs = [tape.input(t)._index for t in kind.types]
-    made = tape.record(kind.op, tuple(inputs), kind.params)
-    return tape.graph([made._index]) if isinstance(made._type, Type) else None
+    key, shape = params[0][1], types[0].shape
+    stride: int = type_.dtype.itemsize
+    if len(key) == 1 and key[0].__class__ is int:
+        return type_.size * stride  # type: ignore[no-any-return]
+    # Numbers, then one range, then whole axes.
+    found, is_whole = 0, True
+    for part, n in zip(reversed(key), reversed(shape), strict=True):
+        if part.__class__ is int:
+            found, is_whole = found + part * stride, False
+        elif part.__class__ is not tuple or not is_whole or part[2] != 1 or not n:
+            return None
+        else:
+            found, is_whole = found + part[0] * stride, part == (0, n, 1)
+        stride *= n
+    return found

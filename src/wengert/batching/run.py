@@ -5,7 +5,7 @@ What runs them is loaded by programs that have some, not by `import wengert`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from wengert.batching.mode import current_mode
@@ -35,7 +35,7 @@ def run_gradient(graph: Graph, arguments: Sequence[Any], wrt: Sequence[int]) -> 
     return found
 
 
-def compute_together(tape: Any, needed: Collection[int], start: int) -> bool:
+def compute_together(tape: Any, needed: Sequence[int], start: int) -> bool:
     """Compute the needed values of a tape and, from entry `start` on, others that go with them.
 
     Whether it was done. Uses of compiled functions are what batches make faster; single operators

@@ -22,7 +22,7 @@ from wengert.codegen.tables import numbered
 from wengert.graph import CONSTANT, INPUT, Graph
 from wengert.ops import TABLE
 
-__all__ = ["Scanned", "scan", "scan_by_python"]
+__all__ = ["Scanned", "is_layout_known", "scan", "scan_by_python"]
 
 _PROJECT = TABLE["project"]
 _MANY = 1000
@@ -53,7 +53,7 @@ class Scanned(NamedTuple):
 
 def scan(graph: Graph) -> Scanned:
     """Read a graph; cost: linear in its entries."""
-    if (is_started() or len(graph) >= _MANY) and _is_known():
+    if (is_started() or len(graph) >= _MANY) and is_layout_known():
         return _scan_natively(graph)
     return scan_by_python(graph)
 
@@ -275,13 +275,19 @@ def _compiled() -> tuple[Any, Any, Any]:
 
 
 @functools.cache
-def _is_known() -> bool:
+def is_layout_known() -> bool:
     """Whether objects of this Python are laid out as the native functions take them to be."""
     if sys.implementation.name != "cpython" or not getattr(sys, "_is_gil_enabled", lambda: True)():
         return False
-    pair = (INPUT, CONSTANT)
-    found = [ctypes.c_int64.from_address(id(pair) + 8 * k).value for k in range(1, 5)]
-    return found == [id(tuple), 2, id(INPUT), id(CONSTANT)]
+    pair, row = (INPUT, CONSTANT), [INPUT, CONSTANT]
+    wanted = [id(INPUT), id(CONSTANT)]
+    items = _words_at(id(row), _ITEMS + 1)[_ITEMS]
+    is_tuple = _words_at(id(pair), _ITEMS + 2)[_CLASS:] == [id(tuple), 2, *wanted]
+    return is_tuple and _words_at(items, 2) == wanted
+
+
+def _words_at(address: int, count: int) -> list[int]:
+    return [ctypes.c_int64.from_address(address + 8 * k).value for k in range(count)]
 
 
 def _scan_natively(graph: Graph) -> Scanned:

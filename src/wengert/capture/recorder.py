@@ -39,7 +39,7 @@ class Recorder(Tape):
     keeps_calls : whether a compiled function is recorded as one node: on the outermost tape of a
         derivative, if all that it uses has a value
     fast : whether the short path of recording may be taken (open, and no lines wanted)
-    kinds_read : what `together` notes about the values that were asked for
+    reader : what has computed values together, if anything has: it knows values besides `values`
     """
 
     cast = TABLE["cast"]
@@ -47,7 +47,7 @@ class Recorder(Tape):
     #: Ways to compute several values at once: functions of a tape, the value numbers that are
     #: needed, and the number of entries at the last time; they fill `values`, or return False.
     #: `api` puts batching here, later in the order of imports.
-    together: ClassVar[list[Callable[[Any, set[int], int], bool]]] = []
+    together: ClassVar[list[Callable[[Any, Sequence[int], int], bool]]] = []
 
     def __init__(
         self, parent: Tape | None = None, *, lines: bool = False, why_no_values: str = ""
@@ -60,7 +60,7 @@ class Recorder(Tape):
         self.fast = not lines
         self.budget: int | None = None
         self._read, self._patience = 0, _MANY
-        self.kinds_read: dict[Any, Any] = {}
+        self.reader: Any = None
 
     def limit(self, budget: int) -> None:
         """Note a memory budget on the outermost tape: for the graph that it records."""
@@ -95,18 +95,14 @@ class Recorder(Tape):
         if index in values:
             return values[index]
         entries = self.entries
-        needed: set[int] = set()
-        stack = [index]
-        while stack:
-            k = stack.pop()
-            if k not in values and k not in needed:
-                needed.add(k)
-                stack.extend(entries[k][1])
-        room = None if current_budget() is None else _Room(self, sorted(needed))
+        needed = self._needed(index)
+        room = None if current_budget() is None else _Room(self, needed)
         if room is None and self.keeps_calls and len(entries) - self._read >= self._patience:
             self._compute_together(needed)
+            needed = self._needed(index)
+        reader = self.reader
         with np.errstate(all="ignore"):
-            for k in sorted(needed):
+            for k in needed:
                 op, operands, params, _ = entries[k]
                 if k in values:
                     continue
@@ -115,15 +111,35 @@ class Recorder(Tape):
                 elif op is CONSTANT:
                     values[k] = self.constants[k]
                 else:
+                    known = [values[o] if o in values else reader.array(o) for o in operands]
                     try:
-                        values[k] = evaluate_entry(op, [values[o] for o in operands], params)
+                        values[k] = evaluate_entry(op, known, params)
                     except Exception as error:  # noqa: BLE001  raised again
                         raise located(error, op.name, (self.origins or {}).get(k, "")) from None
                     if room is not None:
                         room.keep_to_budget(k)
+                if reader is not None:
+                    reader.take(k, values[k])
+        if index not in values:
+            values[index] = reader.array(index)
         return values[index]
 
-    def _compute_together(self, needed: set[int]) -> None:
+    def _needed(self, index: int) -> list[int]:
+        """The entries that have no value and that entry `index` needs, in order."""
+        if self.reader is not None:
+            found: list[int] = self.reader.needed(index)
+            return found
+        values, entries = self.values, self.entries
+        needed: set[int] = set()
+        stack = [index]
+        while stack:
+            k = stack.pop()
+            if k not in values and k not in needed:
+                needed.add(k)
+                stack.extend(entries[k][1])
+        return sorted(needed)
+
+    def _compute_together(self, needed: Sequence[int]) -> None:
         for compute in self.together:
             # What has no value (an index outside its axis) may be what nobody needs.
             with suppress(WengertError, np.linalg.LinAlgError):
