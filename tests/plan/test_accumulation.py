@@ -47,7 +47,25 @@ def test_sums_of_one_step(name, operands):
     assert [s for s in made.steps if "product" in s.what and len(s.entries) > 1]
 
 
+def test_several_products_are_added_up_in_place(operands):
+    """Whoever reads the sum: the products of a sweep over a sequence do not lie side by side."""
+    w, x, g = operands
+
+    def several(w, x, g):
+        total = x.T @ g
+        for k in range(1, 6):
+            total = total + (x + k).T @ (g * k)
+        return np.tanh(total + w)
+
+    made = planned(several, w, x, g)
+    added = [s for s in made.steps if s.what.endswith("added")]
+    assert len(added) == 5
+    assert all(len(s.entries) == 2 for s in added)
+    planned(lambda w, x, g: several(w, x, g) - several(w, g @ g.T @ x, g), w, x, g)
+
+
 KEPT = {
+    "what a nest reads, of two": lambda w, x, g: np.tanh(x.T @ g + (x * 2.0).T @ g),
     "a product used twice": lambda w, x, g: (w - 0.1 * (x.T @ g), (x.T @ g) * 2.0),
     "a multiple used twice": lambda w, x, g: (w - 0.1 * (x.T @ g), 0.1 * (x.T @ g)),
     "an output": lambda w, x, g: (x.T @ g, w + x.T @ g),

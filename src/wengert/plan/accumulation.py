@@ -2,7 +2,8 @@
 
 `w - rate * (x.T @ g)` is three entries of a graph; run one by one, the product would be written,
 and read again with w. Only what lies in memory anyway is added to, and only if no loop nest reads
-the sum: else the entries belong into that nest.
+the sum: else the entries belong into that nest. Three products or more are added up in place
+whoever reads the sum: then no more than one of them has memory.
 """
 
 from __future__ import annotations
@@ -54,8 +55,25 @@ def accumulations(
             continue
         made = _followed(graph, i, operands, users, outputs, found)
         last = made.members[-1]
-        nests = any(_is_in_nest(graph, u, fusible) for u in users.get(last, ()))
-        if len(made.members) > 1 and not nests:
+
+        def adds_another(user: int, last: int = last) -> bool:
+            own = graph.entries[user][1]
+            other = own[0] if own[-1] == last else own[-1]
+            return (
+                graph.entries[user][0].name == "add"
+                and other != last
+                and graph.entries[other][0] not in (INPUT, CONSTANT)
+                and graph.entries[other][0].name == "contract"
+                and is_product(other)
+                and users[other] == [user]
+                and other not in outputs
+            )
+
+        # Of several products in a row each is added to the same memory, whoever reads the sum.
+        pays = made.added in found or all(
+            adds_another(u) or not _is_in_nest(graph, u, fusible) for u in users.get(last, ())
+        )
+        if len(made.members) > 1 and pays:
             found[last] = made
     return found
 

@@ -15,7 +15,7 @@ import numpy as np
 from wengert.codegen.kernel import WalkSpec
 from wengert.graph import Type
 
-__all__ = ["TARGET", "Walk", "safe_walks", "walks", "whole_copy", "zero_fill"]
+__all__ = ["TARGET", "Walk", "safe_walks", "turned_copy", "walks", "whole_copy", "zero_fill"]
 
 #: The number of the result among the arrays of a walk; operands are numbered from 0.
 TARGET = -1
@@ -167,6 +167,12 @@ def whole_copy(type_: Type) -> list[Walk] | None:
         return None
     flat = Type((type_.size,), type_.dtype)
     return _copy(flat, whole(flat.shape), whole(flat.shape))
+
+
+def turned_copy(shape: tuple[int, int], dtype: np.dtype[Any]) -> list[Walk]:
+    """The transpose of operand 0, a matrix of this shape."""
+    types = [Type(shape, dtype)]
+    return _transpose(types, Type(shape[::-1], dtype), (1, 0))
 
 
 def zero_fill(type_: Type) -> list[Walk]:

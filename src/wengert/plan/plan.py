@@ -6,7 +6,7 @@ computes yet). Consecutive native steps run in one call.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,7 @@ from wengert.plan.indices import given, index_args, indices_of
 from wengert.plan.interpreted import numpy_function, reshaped
 from wengert.plan.linking import link
 from wengert.plan.lowering import LoweredGroup, lower
-from wengert.plan.moves import TARGET, Walk, safe_walks, whole_copy
+from wengert.plan.moves import TARGET, Walk, safe_walks, turned_copy, whole_copy
 from wengert.plan.products import Product, as_product, is_own, product_step
 from wengert.plan.steps import NativeStep, NumpyStep, moments
 from wengert.plan.storage import Lifetime, layout
@@ -84,6 +84,10 @@ class Plan:
 _LONG = 200_000
 
 
+#: Products with more rows than this turn an operand with little work beside their own, and of more
+#: elements a copy is too much to hold.
+_FEW_ROWS, _MOST_TURNED = 128, 1 << 17
+
 #: Dtypes that loop nests handle; a half or extended float is NumPy's.
 _LOWERED = frozenset({"f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
 
@@ -115,6 +119,8 @@ class Planner:
         self.constants: dict[int, Any] = {}
         self.status = -1
         self.sums: dict[int, Accumulation] = {}
+        #: For (entry, columns) of a matrix that is read transposed the slot of a turned copy.
+        self.turned: dict[tuple[int, int], int] = {}
         #: Slots that products share, whichever runs.
         self.panels: list[int] = []
         self._checked: set[tuple[int, int]] = set()
@@ -136,8 +142,12 @@ class Planner:
     def plan(self) -> Plan:
         """Every unit once, in its order."""
         inputs = self.begin()
-        for unit in self.units(accumulating=True):
+        units = self.units(accumulating=True)
+        shared = self._often_turned()
+        self._turn(shared, (*self.graph.inputs, *self.graph.constants))
+        for unit in units:
             self.run_unit(unit)
+            self._turn(shared, unit.members if isinstance(unit, LoweredGroup) else [unit])
         if self.is_parallel and worker_count():
             self.steps = with_strips(self.steps, worker_count() + 1, self.bytes)
         return self.finished(inputs)
@@ -212,7 +222,9 @@ class Planner:
             self.slot[i] = self.parts[operands[0]][dict(params)["number"]]
             return
         if i in self.sums:
-            self._product(self._as_product(self.sums[i].members[0]), self.sums[i])
+            product = self._as_product(self.sums[i].members[0])
+            assert product is not None
+            self._product(product, self.sums[i])
             return
         reads = [self._slot_for(k) for k in operands]
         if op.name == "bundle":
@@ -247,19 +259,43 @@ class Planner:
         product = self._as_product(i)
         return product is not None and is_own(product)
 
-    def _product(self, product: Any, made: Accumulation) -> None:
+    def _product(self, product: Product, made: Accumulation) -> None:
         first, second = (made.operands[k] for k in (product.first, product.second))
-        slots = {"a": first, "b": second, "c": made.members[-1]}
-        slots |= {"d": made.added, "alpha": made.factor}
-        step = product_step(
-            product,
-            self.graph.type(made.members[0]).dtype,
-            {name: self._slot_for(k) for name, k in slots.items() if k >= 0},
-            self._panel,
-            negate=made.negate,
-        )
+        entries = {"a": first, "b": second, "c": made.members[-1]}
+        entries |= {"d": made.added, "alpha": made.factor}
+        slots = {name: self._slot_for(k) for name, k in entries.items() if k >= 0}
+        if product.transposed[1] and (second, product.n) in self.turned:
+            slots["b"] = self.turned[second, product.n]
+            product = product._replace(transposed=(product.transposed[0], False))
+        dtype = self.graph.type(made.members[0]).dtype
+        step = product_step(product, dtype, slots, self._panel, negate=made.negate)
         step.entries = list(made.members)
         self.steps.append(step)
+
+    def _often_turned(self) -> dict[int, Product]:
+        """The entries that several products with few rows would turn each for itself."""
+        found: dict[tuple[int, int], list[Product]] = {}
+        live = self.graph.live()
+        for i, (op, operands, _, _) in enumerate(self.graph.entries):
+            if live[i] and op.name == "contract" and self._is_own_product(i):
+                p = self._as_product(i)
+                if p is not None and p.transposed[1] and p.repeats == 1 and p.m <= _FEW_ROWS:
+                    found.setdefault((operands[p.second], p.n), []).append(p)
+        return {
+            k: products[0]
+            for (k, _), products in found.items()
+            if len(products) > 1 and self.graph.type(k).size <= _MOST_TURNED
+        }
+
+    def _turn(self, shared: dict[int, Product], entries: Iterable[int]) -> None:
+        """Turned copies of those entries that products share."""
+        for k in entries:
+            if k in shared:
+                p, type_ = shared[k], self.graph.type(k)
+                slot = self._new_slot(Type((p.k, p.n), type_.dtype), self.bytes[self._slot_for(k)])
+                self.turned[k, p.n] = slot
+                found = turned_copy((p.n, p.k), type_.dtype)
+                self._walks(found, [self._slot_for(k)], slot, "turned copy", k)
 
     def _panel(self, chunk: int) -> int:
         """The slot of memory that products use, one for the chunks of each number."""

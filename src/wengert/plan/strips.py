@@ -28,7 +28,7 @@ _SHORT_NS = 30_000
 #: Rows that a chunk must have.
 _LEAST_ROWS = 8
 #: How many bytes steps that are put off may read: what they read stays in memory.
-_MOST_PUT_OFF = 1 << 17
+_MOST_PUT_OFF = 1 << 20
 #: How many bytes the steps of a strip may write: all of it is held until the strip ends.
 _MOST_WRITTEN = 1 << 21
 #: Among how many steps those of a strip are looked for, how many others may lie between two of
