@@ -140,18 +140,21 @@ def located(error: Exception, operator: str, line: str) -> Exception:
 
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-_LIBRARIES = (os.sep + "numpy" + os.sep, os.sep + "optree" + os.sep)
+_STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+_INSTALLED = tuple(os.sep + name + os.sep for name in ("site-packages", "dist-packages"))
+_LIBRARIES = tuple(folder + name + os.sep for folder in _INSTALLED for name in ("numpy", "optree"))
 
 
 @functools.cache
 def _is_user_file(filename: str) -> bool:
-    if filename.startswith("<frozen"):
+    if filename.startswith(("<frozen", _PACKAGE)) or any(p in filename for p in _LIBRARIES):
         return False
-    return not (filename.startswith(_PACKAGE) or any(part in filename for part in _LIBRARIES))
+    # Installed packages lie within the folder of the standard library.
+    return not filename.startswith(_STANDARD) or any(p in filename for p in _INSTALLED)
 
 
 def user_frame() -> FrameType | None:
-    """The innermost frame outside wengert, NumPy and optree, or None."""
+    """The innermost frame outside wengert, NumPy, optree and the standard library, or None."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and not _is_user_file(frame.f_code.co_filename):
         frame = frame.f_back

@@ -235,7 +235,7 @@ def _target(x: Any, name: str) -> Any:
 
 
 @implements(np.copyto)
-def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
     """Assign all elements, or those where a condition is true."""
     if not isinstance(dst, Variable):  # also np.full_like of such a one, which ends here
         raise ConversionError(
