@@ -81,3 +81,36 @@ def test_numbers_are_added_in_one_step_wherever_they_are_used_once():
     np.testing.assert_allclose(gradient, expected)
     sums = reports[-1].by_operator
     assert sums["add"][0] + sums["subtract"][0] == 3
+
+
+def test_rows_of_arrays_of_any_rank_are_read_alike():
+    """One row by its number is one kind, whatever the number; other slices keep their keys."""
+    arrays = [np.ones((4,)), np.ones((4, 3)), np.ones((4, 3, 2))]
+
+    def loss(arrays):
+        a, b, c = arrays
+        rows = [np.sum(x[k]) for x in (a, b, c) for k in (0, 1, 1, 3)]
+        parts = [b[:, 1], b[1:2], b[2, 1:], b[::2], c[1, :, 0], c[1, 2], c[0, 0], np.sum(b.T[0])]
+        return sum(rows) + sum(np.sum(part) for part in parts)
+
+    purpose = {"purpose": "grad", "floats_only": True, "calls": True}
+    graph = capture(loss, (arrays,), {}, traced=(0,), **purpose).graph
+    native = scanning._scan_natively(graph)
+    python = scanning.scan_by_python(graph)
+    for name in scanning.Scanned._fields:
+        assert np.array_equal(getattr(native, name), getattr(python, name)), name
+    assert sorted(native.rows[native.rows >= 0].tolist()) == [0, 0, 0, 0, 1, 1, 1, 3, 3, 3]
+
+
+def test_numbers_of_rows_do_not_divide_a_batch():
+    x = np.random.default_rng(0).standard_normal((60, 3))
+
+    def loss(w):
+        return sum(np.tanh(row @ w)[k % 2] for k, row in enumerate(x))
+
+    w = np.ones((3, 5))
+    with wg.autobatching("always") as reports:
+        found = wg.grad(loss)(w)
+    assert reports[-1].by_operator["gather"] == (60, 1)
+    with wg.autobatching("never"):
+        np.testing.assert_allclose(found, wg.grad(loss)(w))

@@ -13,7 +13,6 @@ something else than their entry:
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -27,8 +26,8 @@ from wengert.transform.calling import call
 
 __all__ = ["Family", "Program", "read_program"]
 
-_PROJECT, _SLICE, _GATHER, _ADD, _SUBTRACT = (
-    TABLE[name] for name in ("project", "slice_index", "gather", "add", "subtract")
+_PROJECT, _GATHER, _ADD, _SUBTRACT = (
+    TABLE[name] for name in ("project", "gather", "add", "subtract")
 )
 _INDEX = Type((), np.dtype(np.int64))
 _FIRST_AXIS = (("axes", (0,)),)
@@ -80,13 +79,16 @@ class Program:
         self.graph = graph
         found = scan(graph)
         self.where = found.where
-        self._numbers: dict[int, int] = {}
         kinds = self._name_kinds(found)
-        self.numbers = {value: row for row, value in self._numbers.items()}
-        values = found.values + len(self.numbers)
+        # Each number of a row is a value of its own, after all others.
+        is_row = found.rows >= 0
+        distinct, number = np.unique(found.rows[is_row], return_inverse=True)
+        row = np.full(len(found.rows), -1, np.int64)
+        row[is_row] = found.values + number
+        values = found.values + len(distinct)
+        self.numbers = dict(zip(range(found.values, values), distinct.tolist(), strict=True))
         self.args, self.starts, self.firsts = found.args, found.starts, found.firsts
         family = self._family_of_kind[found.kinds]
-        row = self._row_of_kind[found.kinds]
         self._set_producer(values, family, kinds)
         self.node_of = found.node_of
         sums = np.array([k.is_sum * (2 if k.name == "subtract" else 1) for k in kinds], np.int64)
@@ -102,41 +104,29 @@ class Program:
     # ------------------------------------------------------------ steps of reading
 
     def _name_kinds(self, found: Scanned) -> list[_Kind]:
-        """The kinds of families; `_family_of_kind` and `_row_of_kind` for the kinds found."""
+        """The kinds of families; `_family_of_kind` for the kinds found."""
         entries = self.graph.entries
         count = int(found.kinds.max(initial=-1)) + 1
         first = np.zeros(count, np.int64)
         first[found.kinds[::-1]] = np.arange(len(found.kinds))[::-1]
         self._family_of_kind = np.zeros(count, np.int64)
-        self._row_of_kind = np.full(count, -1, np.int64)
         known: dict[Any, int] = {}
         kinds: list[_Kind] = []
 
-        def family(key: Any) -> int:
-            at = known.get(key)
-            if at is None:
-                at = known[key] = len(kinds)
-                kinds.append(_kind(key))
-            return at
-
-        reading: dict[Type, int] = {}  # the families of rows, by the type of the array
-        for number, at in enumerate(found.entries[first].tolist()):
+        for number, (at, row) in enumerate(
+            zip(found.entries[first].tolist(), found.rows[first].tolist(), strict=True)
+        ):
             op, operands, params, _ = entries[at]
-            if op is _SLICE:
-                type_ = entries[operands[0]][3]
-                row = _row(params, type_)
-                if row is not None:
-                    if type_ not in reading:
-                        reading[type_] = family((_GATHER, _FIRST_AXIS, (type_, _INDEX)))
-                    self._row_of_kind[number] = self._number(row, found.values)
-                    self._family_of_kind[number] = reading[type_]
-                    continue
-            types = tuple([entries[k][3] for k in operands])
-            self._family_of_kind[number] = family((op, params, types))
+            if row >= 0:
+                key: Any = (_GATHER, _FIRST_AXIS, (entries[operands[0]][3], _INDEX))
+            else:
+                key = (op, params, tuple([entries[k][3] for k in operands]))
+            family = known.get(key)
+            if family is None:
+                family = known[key] = len(kinds)
+                kinds.append(_kind(key))
+            self._family_of_kind[number] = family
         return kinds
-
-    def _number(self, row: int, values: int) -> int:
-        return self._numbers.setdefault(row, values + len(self._numbers))
 
     def _set_producer(self, values: int, family: Any, kinds: list[_Kind]) -> None:
         self.producer = np.full(values, -1, np.int64)
@@ -296,14 +286,6 @@ class Program:
 def read_program(graph: Graph, wrt: Iterable[int]) -> Program:
     """Read a graph, to be differentiated by the entries `wrt`; cost: linear in its entries."""
     return Program(graph, wrt)
-
-
-@functools.lru_cache(maxsize=65536)
-def _row(params: Any, type_: Type) -> int | None:
-    """The number of the row that a slice of an array is, if it is one."""
-    key = params[0][1]
-    whole = all(part == (0, n, 1) for part, n in zip(key[1:], type_.shape[1:], strict=True))
-    return key[0] if whole and key[0].__class__ is int else None
 
 
 #: Kinds by (operator, parameters, operand types): most programs use the same few.

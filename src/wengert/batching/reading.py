@@ -25,7 +25,7 @@ from wengert.batching.reading_words import (
     word_functions,
 )
 from wengert.batching.runners import Runner, runner_of
-from wengert.batching.scanning import is_layout_known
+from wengert.batching.scanning import is_layout_known, row_of
 from wengert.graph import CONSTANT, INPUT, Type
 from wengert.ops import TABLE
 from wengert.run import evaluate_entry
@@ -456,7 +456,7 @@ def _offset(op: Any, params: Any, types: Sequence[Any], type_: Any) -> int | Non
         return None
     key, shape = params[0][1], types[0].shape
     stride: int = type_.dtype.itemsize
-    if len(key) == 1 and key[0].__class__ is int:
+    if row_of(params, types[0]) >= 0:
         return type_.size * stride  # type: ignore[no-any-return]
     # Numbers, then one range, then whole axes.
     found, is_whole = 0, True

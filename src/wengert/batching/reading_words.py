@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 
 from wengert.batching.passes import agenda, count_users
+from wengert.batching.scanning import SETUP, native_row_of, python_words
 from wengert.codegen.engine import words_addresses
 from wengert.codegen.restricted import call, words
 from wengert.codegen.tables import numbered
-from wengert.graph import CONSTANT, INPUT
-from wengert.ops import TABLE
 
 __all__ = ["ALIGNMENT", "BLOCKED", "CONTEXT", "VIEW", "setup_words", "word_functions"]
 
@@ -39,9 +38,7 @@ CONTEXT = numbered(
     *("users", "cursor", "following", "order", "chosen", "ends"),
     *("total_depth", "members", "rank", "head", "tail"),
 )
-_SETUP = numbered(
-    "project", "input", "constant", "slice_index", "tuple", "int", "as_number", "copy"
-)
+_SETUP = {**SETUP, "copy": len(SETUP)}
 _CLASS, _LENGTH, _ITEMS = 1, 2, 3
 _OP, _OPERANDS, _PARAMS, _TYPE = (_ITEMS + k for k in range(4))
 #: Kinds that are none: of nodes that nobody wants in batches, and of views.
@@ -53,21 +50,17 @@ _SPREAD, _MIX = 0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9
 @words
 def _number(c, item):
     """The value of a Python integer."""
-    return call(c[CONTEXT["setup"]][_SETUP["as_number"]], item)
+    return call(c[CONTEXT["setup"]][_SETUP["PyLong_AsSsize_t"]], item)
 
 
 @words
-def _row_of(c, entry):
-    """Whether an entry reads one row by its number."""
-    setup = c[CONTEXT["setup"]]
-    if entry[_OP] != setup[_SETUP["slice_index"]]:
-        return 0
-    key = entry[_PARAMS][_ITEMS][_ITEMS + 1]
-    if key[_LENGTH] != 1:
-        return 0
-    if key[_ITEMS][_CLASS] != setup[_SETUP["int"]]:
-        return 0
-    return 1
+def _row_of(c, items, entry):
+    """The number of the row that an entry reads, or -1."""
+    operands = entry[_OPERANDS]
+    if operands[_LENGTH] == 0:
+        return -1
+    source = items[_number(c, operands[_ITEMS])]
+    return native_row_of(c[CONTEXT["setup"]], entry, source[_TYPE])
 
 
 @words
@@ -94,7 +87,7 @@ def identify(c, e):
     """The number of an entry's identity, or where in the table a new one goes, as -1 - place."""
     items = c[CONTEXT["entries"]][_ITEMS]
     entry = items[e]
-    is_row = _row_of(c, entry)
+    is_row = _row_of(c, items, entry) >= 0
     hashed = entry[_OP]
     if is_row == 0:
         hashed = hashed ^ (entry[_PARAMS] * _MIX)
@@ -122,7 +115,8 @@ def remember(c, e, kind, offset):
         c[CONTEXT["identities"]] = found + 1
         c[CONTEXT["table"]][place] = found
         c[CONTEXT["example"]][found] = e
-        c[CONTEXT["is_row"]][found] = _row_of(c, c[CONTEXT["entries"]][_ITEMS][e])
+        items = c[CONTEXT["entries"]][_ITEMS]
+        c[CONTEXT["is_row"]][found] = _row_of(c, items, items[e]) >= 0
     c[CONTEXT["kind_of"]][found] = kind
     c[CONTEXT["offset_of"]][found] = offset
     return found
@@ -164,7 +158,7 @@ def _add_view(c, e, entry, q):
         return 0
     shift = c[CONTEXT["offset_of"]][q]
     if c[CONTEXT["is_row"]][q] != 0:
-        shift = shift * _number(c, entry[_PARAMS][_ITEMS][_ITEMS + 1][_ITEMS])
+        shift = shift * _row_of(c, c[CONTEXT["entries"]][_ITEMS], entry)
     address = c[CONTEXT["address"]][source]
     if address != 0:
         address += shift
@@ -455,7 +449,5 @@ def word_functions() -> dict[str, Any]:
 @functools.cache
 def setup_words() -> Any:
     """What the functions are told of Python and of operators."""
-    number = ctypes.cast(ctypes.pythonapi.PyLong_AsSsize_t, ctypes.c_void_p).value
     copy = ctypes.cast(ctypes.memmove, ctypes.c_void_p).value
-    named = [id(TABLE["project"]), id(INPUT), id(CONSTANT), id(TABLE["slice_index"])]
-    return np.array([*named, id(tuple), id(int), number, copy], np.int64)
+    return np.array([*python_words().values(), copy], np.int64)

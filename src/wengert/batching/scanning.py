@@ -19,12 +19,21 @@ import numpy as np
 from wengert.codegen.engine import is_started, words_addresses
 from wengert.codegen.restricted import call, words
 from wengert.codegen.tables import numbered
-from wengert.graph import CONSTANT, INPUT, Graph
+from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.ops import TABLE
 
-__all__ = ["Scanned", "is_layout_known", "scan", "scan_by_python"]
+__all__ = [
+    "SETUP",
+    "Scanned",
+    "is_layout_known",
+    "native_row_of",
+    "python_words",
+    "row_of",
+    "scan",
+    "scan_by_python",
+]
 
-_PROJECT = TABLE["project"]
+_PROJECT, _SLICE = TABLE["project"], TABLE["slice_index"]
 _MANY = 1000
 
 
@@ -32,7 +41,8 @@ class Scanned(NamedTuple):
     """The nodes that the outputs of a graph need, as arrays.
 
     entries : entry of each node; kinds : nodes of one kind agree in operator, parameters and types
-    of the operands (nodes of different kinds may agree too)
+    of the operands (nodes of different kinds may agree too); rows : for nodes that read one row of
+    an array the number of that row, which is no part of their kind, and -1 for others
     starts, args : operands of node j are the values args[starts[j]:starts[j + 1]]
     firsts : its first result; a single result has the number of its entry, those of an entry with
     several come after all entries
@@ -43,6 +53,7 @@ class Scanned(NamedTuple):
 
     entries: Any
     kinds: Any
+    rows: Any
     starts: Any
     args: Any
     firsts: Any
@@ -65,7 +76,7 @@ def scan_by_python(graph: Graph) -> Scanned:
     types: list[Any] = [entry[3] for entry in graph.entries]
     entries: list[int] = []
     firsts: list[int] = []
-    kinds, starts, args = [], [0], []
+    kinds, starts, args, rows = [], [0], [], []
     known: dict[Any, int] = {}
     computed: dict[Any, int] = {}
     for i, (op, operands, params, type_) in enumerate(graph.entries):
@@ -78,13 +89,15 @@ def scan_by_python(graph: Graph) -> Scanned:
         if op is INPUT or op is CONSTANT:
             continue
         own = [int(where[k]) for k in operands]
-        key = (id(op), id(params), tuple([types[v] for v in own]))
+        row = row_of(params, types[own[0]]) if op is _SLICE else -1
+        key = (id(op), id(params) if row < 0 else 0, tuple([types[v] for v in own]))
         kind = known.setdefault(key, len(known))
-        node = node_of[i] = computed.setdefault((kind, *own), len(entries))
+        node = node_of[i] = computed.setdefault((kind, row, *own), len(entries))
         if node < len(entries):
             where[i] = firsts[node]
             continue
         kinds.append(kind)
+        rows.append(row)
         entries.append(i)
         args += own
         starts.append(len(args))
@@ -92,18 +105,57 @@ def scan_by_python(graph: Graph) -> Scanned:
             where[i] = len(types)
             types += type_
         firsts.append(int(where[i]))
-    made = [np.array(x, np.int64) for x in (entries, kinds, starts, args, firsts)]
-    return Scanned(made[0], made[1], made[2], made[3], made[4], where, node_of, len(types))
+    made = tuple([np.array(x, np.int64) for x in (entries, kinds, rows, starts, args, firsts)])
+    return Scanned._make((*made, where, node_of, len(types)))
+
+
+def row_of(params: Any, type_: Any) -> int:
+    """The number of the row of an array that a slice of it is, or -1."""
+    key = params[0][1]
+    whole = all(part == (0, n, 1) for part, n in zip(key[1:], type_.shape[1:], strict=True))
+    return int(key[0]) if key and whole and key[0].__class__ is int else -1
 
 
 # ---------------------------------------------------------------- native
 
-#: What the native functions are told: operators, the class of tuples, Python's function.
-_SETUP = numbered("project", "input", "constant", "tuple", "PyLong_AsSsize_t")
+#: What the native functions are told: operators, classes, Python's function, and which word of a
+#: type is its shape.
+SETUP = numbered(
+    *("project", "input", "constant", "slice_index", "tuple", "int", "PyLong_AsSsize_t", "shape")
+)
 _CLASS, _LENGTH, _ITEMS = 1, 2, 3
 _OP, _OPERANDS, _PARAMS, _TYPE = (_ITEMS + k for k in range(4))
 #: Odd numbers that spread the bits of addresses.
 _SPREAD, _MIX = 0x1E3779B97F4A7C15, 0x3F58476D1CE4E5B9
+
+
+@words
+def _number(setup, item):
+    """The value of a Python integer."""
+    return call(setup[SETUP["PyLong_AsSsize_t"]], item)
+
+
+@words
+def native_row_of(setup, entry, type_):
+    """As `row_of`, for an entry and the type of its first operand; -1 for other operators too."""
+    if entry[_OP] != setup[SETUP["slice_index"]]:
+        return -1
+    key = entry[_PARAMS][_ITEMS][_ITEMS + 1]
+    length = key[_LENGTH]
+    if length == 0:
+        return -1
+    if key[_ITEMS][_CLASS] != setup[SETUP["int"]]:
+        return -1
+    shape = type_[setup[SETUP["shape"]]]
+    for axis in range(1, length):
+        part = key[_ITEMS + axis]
+        if part[_CLASS] == setup[SETUP["int"]]:
+            return -1
+        if _number(setup, part[_ITEMS]) != 0 or _number(setup, part[_ITEMS + 2]) != 1:
+            return -1
+        if _number(setup, part[_ITEMS + 1]) != _number(setup, shape[_ITEMS + axis]):
+            return -1
+    return _number(setup, key[_ITEMS])
 
 
 @words
@@ -120,16 +172,16 @@ def _measure(entries, count, live, setup, sizes):
             operands = entry[_OPERANDS]
             length = operands[_LENGTH]
             for k in range(length):
-                live[call(setup[_SETUP["PyLong_AsSsize_t"]], operands[_ITEMS + k])] = 1
+                live[_number(setup, operands[_ITEMS + k])] = 1
             op = entry[_OP]
             if (
-                op != setup[_SETUP["project"]]
-                and op != setup[_SETUP["input"]]
-                and op != setup[_SETUP["constant"]]
+                op != setup[SETUP["project"]]
+                and op != setup[SETUP["input"]]
+                and op != setup[SETUP["constant"]]
             ):
                 nodes += 1
                 operand_count += length
-                if entry[_TYPE][_CLASS] == setup[_SETUP["tuple"]]:
+                if entry[_TYPE][_CLASS] == setup[SETUP["tuple"]]:
                     extra += entry[_TYPE][_LENGTH]
         i -= 1
     sizes[0] = nodes
@@ -139,10 +191,13 @@ def _measure(entries, count, live, setup, sizes):
 
 
 @words
-def _same_kind(entries, entry, node, other, node_entries, starts, args, types):
-    """Whether two nodes agree in operator, parameters and types of the operands."""
+def _same_kind(entries, entry, node, other, node_entries, rows, starts, args, types):
+    """Whether two nodes agree in operator, parameters (or reading one row) and types of the
+    operands."""
     second = entries[_ITEMS + node_entries[other]]
-    if entry[_OP] != second[_OP] or entry[_PARAMS] != second[_PARAMS]:
+    if entry[_OP] != second[_OP]:
+        return 0
+    if (rows[node] < 0 or rows[other] < 0) and entry[_PARAMS] != second[_PARAMS]:
         return 0
     length = starts[node + 1] - starts[node]
     if length != starts[other + 1] - starts[other]:
@@ -154,9 +209,9 @@ def _same_kind(entries, entry, node, other, node_entries, starts, args, types):
 
 
 @words
-def _same_operands(node, other, kinds, starts, args):
+def _same_operands(node, other, kinds, rows, starts, args):
     """Whether two nodes compute the same."""
-    if kinds[node] != kinds[other]:
+    if kinds[node] != kinds[other] or rows[node] != rows[other]:
         return 0
     for k in range(starts[node + 1] - starts[node]):
         if args[starts[node] + k] != args[starts[other] + k]:
@@ -175,6 +230,7 @@ def _read(
     computed,
     node_entries,
     kinds,
+    rows,
     starts,
     args,
     firsts,
@@ -201,20 +257,25 @@ def _read(
         op = entry[_OP]
         type_ = entry[_TYPE]
         operands = entry[_OPERANDS]
-        if op == setup[_SETUP["project"]]:
-            source = call(setup[_SETUP["PyLong_AsSsize_t"]], operands[_ITEMS])
-            number = call(setup[_SETUP["PyLong_AsSsize_t"]], entry[_PARAMS][_ITEMS][_ITEMS + 1])
-            where[i] = where[source] + number
+        if op == setup[SETUP["project"]]:
+            number = _number(setup, entry[_PARAMS][_ITEMS][_ITEMS + 1])
+            where[i] = where[_number(setup, operands[_ITEMS])] + number
             continue
         where[i] = i
         types[i] = type_
-        if op == setup[_SETUP["input"]] or op == setup[_SETUP["constant"]]:
+        if op == setup[SETUP["input"]] or op == setup[SETUP["constant"]]:
             continue
-        hashed = (op ^ (entry[_PARAMS] * _MIX)) * _SPREAD
-        named = 0
+        row = -1
+        if operands[_LENGTH] > 0:
+            row = native_row_of(setup, entry, types[where[_number(setup, operands[_ITEMS])]])
+        rows[nodes] = row
+        hashed = op * _SPREAD
+        if row < 0:
+            hashed = (op ^ (entry[_PARAMS] * _MIX)) * _SPREAD
+        named = row
         total = starts[nodes]
         for k in range(operands[_LENGTH]):
-            value = where[call(setup[_SETUP["PyLong_AsSsize_t"]], operands[_ITEMS + k])]
+            value = where[_number(setup, operands[_ITEMS + k])]
             args[total] = value
             total += 1
             hashed = (hashed ^ (hashed >> 29) ^ types[value]) * _MIX
@@ -224,7 +285,9 @@ def _read(
         place = (hashed ^ (hashed >> 32)) & mask
         while (
             table[place] >= 0
-            and _same_kind(entries, entry, nodes, table[place], node_entries, starts, args, types)
+            and _same_kind(
+                entries, entry, nodes, table[place], node_entries, rows, starts, args, types
+            )
             == 0
         ):
             place = (place + 1) & mask
@@ -238,7 +301,7 @@ def _read(
         place = (named ^ (named >> 32)) & mask
         while (
             computed[place] >= 0
-            and _same_operands(nodes, computed[place], kinds, starts, args) == 0
+            and _same_operands(nodes, computed[place], kinds, rows, starts, args) == 0
         ):
             place = (place + 1) & mask
         if computed[place] >= 0:
@@ -248,7 +311,7 @@ def _read(
         computed[place] = nodes
         node_of[i] = nodes
         firsts[nodes] = i
-        if type_[_CLASS] == setup[_SETUP["tuple"]]:
+        if type_[_CLASS] == setup[SETUP["tuple"]]:
             where[i] = values
             firsts[nodes] = values
             for k in range(type_[_LENGTH]):
@@ -269,9 +332,24 @@ def _compiled() -> tuple[Any, Any, Any]:
         arity = function.__code__.co_argcount
         # `PYFUNCTYPE`: they read Python's objects, so they hold the GIL.
         made.append(ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arity)(address))
+    return made[0], made[1], np.array(list(python_words().values()), np.int64)
+
+
+@functools.cache
+def python_words() -> dict[str, int]:
+    """What native functions are told of Python and of operators, by name."""
     number = ctypes.cast(ctypes.pythonapi.PyLong_AsSsize_t, ctypes.c_void_p).value
-    words_of = [id(_PROJECT), id(INPUT), id(CONSTANT), id(tuple), number]
-    return made[0], made[1], np.array(words_of, np.int64)
+    named = (_PROJECT, INPUT, CONSTANT, _SLICE, tuple, int)
+    return dict(zip(SETUP, [*map(id, named), number or 0, _shape_word()], strict=True))
+
+
+def _shape_word() -> int:
+    """Which word of a `Type` is its shape, or -1."""
+    types = [Type((5, n), np.dtype(np.float64)) for n in (6, 7)]
+    for word in range(2, 8):
+        if all(_words_at(id(t), word + 1)[word] == id(t.shape) for t in types):
+            return word
+    return -1
 
 
 @functools.cache
@@ -283,7 +361,7 @@ def is_layout_known() -> bool:
     wanted = [id(INPUT), id(CONSTANT)]
     items = _words_at(id(row), _ITEMS + 1)[_ITEMS]
     is_tuple = _words_at(id(pair), _ITEMS + 2)[_CLASS:] == [id(tuple), 2, *wanted]
-    return is_tuple and _words_at(items, 2) == wanted
+    return is_tuple and _words_at(items, 2) == wanted and _shape_word() >= 0
 
 
 def _words_at(address: int, count: int) -> list[int]:
@@ -298,18 +376,31 @@ def _scan_natively(graph: Graph) -> Scanned:
     sizes = np.zeros(3, np.int64)
     measure(id(entries), count, _at(live), _at(setup), _at(sizes))
     nodes, operands, extra = sizes.tolist()
-    node_entries, kinds, firsts = (np.empty(nodes, np.int64) for _ in range(3))
+    node_entries, kinds, rows, firsts = np.empty((4, max(1, nodes)), np.int64)
     starts, args = np.empty(nodes + 1, np.int64), np.empty(operands, np.int64)
     where, types = np.empty(count, np.int64), np.empty(count + extra, np.int64)
     node_of = np.empty(count, np.int64)
     places = 1 << (2 * nodes + 2).bit_length()
     tables = np.full((2, places), -1, np.int64)
-    arrays = (*tables, node_entries, kinds, starts, args, firsts, where, node_of, types, sizes)
+    arrays = (
+        *tables,
+        node_entries,
+        kinds,
+        rows,
+        starts,
+        args,
+        firsts,
+        where,
+        node_of,
+        types,
+        sizes,
+    )
     read(id(entries), count, _at(live), _at(setup), places - 1, *map(_at, arrays))
     nodes, operands, values = sizes.tolist()
     return Scanned(
         node_entries[:nodes],
         kinds[:nodes],
+        rows[:nodes],
         starts[: nodes + 1],
         args[:operands],
         firsts[:nodes],

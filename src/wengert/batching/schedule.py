@@ -89,6 +89,8 @@ def _is_shared(column: Any, size: int, computed: bool) -> bool:
         return size >= _LARGE and not computed
     if (column == column[0]).all():
         return True
+    if size == 1:  # such as the number of a row
+        return False
     distinct = len(np.unique(column))
     return distinct * (2 if size >= _LARGE else _FEW) <= count
 

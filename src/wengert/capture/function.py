@@ -224,6 +224,8 @@ _MOST_FUNCTIONS = 1024
 #: By their hash: recorded graphs that somebody holds, so that a structure that comes again is the
 #: same graph, and what was found out about it is known.
 _alive: weakref.WeakValueDictionary[int, Graph] = weakref.WeakValueDictionary()
+#: Entries of a graph that are looked at before all of them are.
+_LOOKED_AT = 64
 
 
 def _expected(f: Any) -> Graph | None:
@@ -244,13 +246,22 @@ def _finished(recorder: Recorder, outputs: list[int], expected: Graph | None, f:
     ):
         return expected
     graph = recorder.graph(outputs)
-    found = _alive.setdefault(hash(graph), graph)
+    found = _alive.setdefault(_key(graph), graph)
+    if found is not graph and found != graph:
+        found = _alive.setdefault(hash(graph), graph)
     if found == graph:
         graph = found
     if len(_last) >= _MOST_FUNCTIONS:
         _last.clear()
     _last[id(getattr(f, "__code__", None))] = weakref.ref(graph)
     return graph
+
+
+def _key(graph: Graph) -> int:
+    """A hash of some of a graph's entries: most graphs of a program with new structures at each
+    call are told apart by it, for less than what hashing them costs."""
+    entries = graph.entries
+    return hash((len(entries), graph.outputs, entries[:: max(1, len(entries) // _LOOKED_AT)]))
 
 
 def _split_aux(tree: Any, recorder: Recorder) -> tuple[Callable[[Sequence[Any]], Any], list[int]]:
