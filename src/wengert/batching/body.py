@@ -51,7 +51,12 @@ class Body:
     """
 
     def __init__(
-        self, graph: Graph, flags: tuple[bool, ...], needed: tuple[bool, ...], native: bool
+        self,
+        graph: Graph,
+        flags: tuple[bool, ...],
+        needed: tuple[bool, ...],
+        native: bool,
+        exact: bool,
     ) -> None:
         self.flags, self.needed = flags, needed
         self.runs = 0
@@ -76,12 +81,14 @@ class Body:
         self.early, self.late = early, late
         self._read_residuals(len(graph.outputs))
         self._cut(wrt)
-        self._early = _native(lambda n: split(n).early, self.early_outputs) if native else None
-        self._late = _native(lambda n: split(n).late, self.late_outputs) if native else None
-        if native and self.summed:
+        if not native:
+            return
+        self._early = _native(lambda n: split(n).early, self.early_outputs, exact)
+        self._late = _native(lambda n: split(n).late, self.late_outputs, exact)
+        if self.summed:
             values = [v for _, v in self.summed]
             self._sums = _native(
-                lambda n: cut(split(n).late.with_outputs(values), self.late_rows)[0], None
+                lambda n: cut(split(n).late.with_outputs(values), self.late_rows)[0], None, exact
             )
 
     @property
@@ -205,8 +212,9 @@ class Body:
         return [(k, env[v]) for k, v in self.summed]
 
 
-def _native(make: Any, outputs: Sequence[int] | None) -> SizedPlan | None:
-    """The plan of these outputs of a graph; None: of its own."""
+def _native(make: Any, outputs: Sequence[int] | None, exact: bool) -> SizedPlan | None:
+    """The plan of these outputs of a graph (None: of its own); `exact`: without rewriting what
+    holds in real arithmetic only."""
     if outputs is not None and not outputs:
         return None
     # LLVM is loaded by the first program that needs it.
@@ -215,13 +223,19 @@ def _native(make: Any, outputs: Sequence[int] | None) -> SizedPlan | None:
 
     def made(n: int) -> Graph:
         graph: Graph = make(n)
-        return optimise(graph if outputs is None else graph.with_outputs(outputs)).graph
+        wanted = graph if outputs is None else graph.with_outputs(outputs)
+        return optimise(wanted, reassociate=not exact).graph
 
     return sized_plan(made)
 
 
 def body_of(
-    graph: Graph, flags: tuple[bool, ...], needed: tuple[bool, ...], *, native: bool
+    graph: Graph,
+    flags: tuple[bool, ...],
+    needed: tuple[bool, ...],
+    *,
+    native: bool,
+    exact: bool,
 ) -> Body:
     """The body for a signature, remembered by structure."""
     return remembered(  # type: ignore[no-any-return]
@@ -230,7 +244,8 @@ def body_of(
         flags,
         needed,
         native,
-        make=lambda: _Kept(Body(graph, flags, needed, native), len(graph) * 4),
+        exact,
+        make=lambda: _Kept(Body(graph, flags, needed, native, exact), len(graph) * 4),
     ).body
 
 

@@ -30,7 +30,7 @@ def batched_seconds(program: Program, plan: Schedule) -> float:
     total = program.node_count * _NODE
     for batch in plan.batches:
         family = program.families[plan.signatures[batch.signature].family]
-        total += _BATCH if family.is_call else _BATCH + _NUMPY_ENTRY
+        total += _BATCH if family.is_native else _BATCH + _NUMPY_ENTRY
     return total
 
 

@@ -91,7 +91,8 @@ class Group:
         self.shared = {
             p: int(operands[0, p]) for p, stacked in enumerate(self.flags) if not stacked
         }
-        body = body_of(family.graph, self.flags, self.needed, native=family.is_call)
+        how = {"native": family.is_native, "exact": family.is_exact}
+        body = body_of(family.graph, self.flags, self.needed, **how)
         self.is_new = not body.runs
         body.runs += 1
         if body.usable:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.batching.matching import find_fragments, find_last_uses, merge_nodes
 from wengert.codegen.engine import is_started, words_addresses
 from wengert.codegen.restricted import words
 
@@ -214,7 +215,15 @@ def agenda(
     return batches
 
 
-_PASSES = (merge_sums, spread, count_users, agenda)
+_PASSES = (
+    merge_sums,
+    spread,
+    count_users,
+    agenda,
+    find_last_uses,
+    find_fragments,
+    merge_nodes,
+)
 #: Nodes from which the passes are worth loading native code for.
 _MANY = 1000
 

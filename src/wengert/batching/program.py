@@ -9,42 +9,34 @@ something else than their entry:
   operand, since the numbers differ from example to example: all of them are one family;
 - a sum or difference of numbers that is used by another one alone becomes part of that one: the
   losses of a minibatch are added in one step, however they were added in the program.
+
+Sequences of operators that come again and again are nodes too (`fragments`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 
+from wengert.batching.fragments import Fragment, Nodes, library, tables
+from wengert.batching.kinds import Kind, kind_of
+from wengert.batching.learning import learn_fragments
+from wengert.batching.matching import find_fragments, find_last_uses, merge_nodes
 from wengert.batching.passes import merge_sums, run_pass, spread
 from wengert.batching.scanning import Scanned, scan
-from wengert.graph import Graph, Tape, Type
+from wengert.graph import Graph, Type
 from wengert.ops import TABLE
-from wengert.transform.calling import call
+from wengert.replay.mode import current_mode as replaying
 
 __all__ = ["Family", "Program", "read_program"]
 
-_PROJECT, _GATHER, _ADD, _SUBTRACT = (
-    TABLE[name] for name in ("project", "gather", "add", "subtract")
-)
+_GATHER = TABLE["gather"]
 _INDEX = Type((), np.dtype(np.int64))
 _FIRST_AXIS = (("axes", (0,)),)
-
-
-class _Kind(NamedTuple):
-    """What all nodes of a family have in common.
-
-    graph : what each computes, as a graph of its own; carries : whether derivatives flow through;
-    is_sum : whether it adds or subtracts any number of operands of the one type that `graph` takes
-    """
-
-    name: str
-    graph: Graph
-    is_call: bool
-    is_sum: bool
-    carries: bool
+#: The part of a program's operators from which on its fragments are known.
+_COVERED = 0.5
 
 
 class Family:
@@ -54,8 +46,9 @@ class Family:
     number of the first result of each, which the others follow
     """
 
-    def __init__(self, kind: _Kind, members: Any, operands: Any, firsts: Any) -> None:
-        self.name, self.graph, self.is_call, self.is_sum, self.carries = kind
+    def __init__(self, kind: Kind, members: Any, operands: Any, firsts: Any) -> None:
+        self.name, self.graph, self.carries = kind.name, kind.graph, kind.carries
+        self.is_native, self.is_sum, self.is_exact = kind.is_native, kind.is_sum, kind.is_exact
         self.members, self.operands, self.firsts = members, operands, firsts
 
     @property
@@ -75,35 +68,36 @@ class Program:
     which values depend on those that derivatives are taken by
     """
 
-    def __init__(self, graph: Graph, wrt: Iterable[int]) -> None:
+    def __init__(self, graph: Graph, wrt: Collection[int]) -> None:
         self.graph = graph
         found = scan(graph)
         self.where = found.where
         kinds = self._name_kinds(found)
         # Each number of a row is a value of its own, after all others.
-        is_row = found.rows >= 0
-        distinct, number = np.unique(found.rows[is_row], return_inverse=True)
-        row = np.full(len(found.rows), -1, np.int64)
-        row[is_row] = found.values + number
+        distinct, number = np.unique(found.rows[found.rows >= 0], return_inverse=True)
         values = found.values + len(distinct)
         self.numbers = dict(zip(range(found.values, values), distinct.tolist(), strict=True))
-        self.args, self.starts, self.firsts = found.args, found.starts, found.firsts
+        self._first_number = found.values
         family = self._family_of_kind[found.kinds]
+        self.starts, self.args = _with_rows(found, found.values + number.reshape(-1))
+        self.firsts = found.firsts
         self._set_producer(values, family, kinds)
         self.node_of = found.node_of
+        family, values = self._merge_nodes(family, kinds, wrt)
+        self._set_producer(values, family, kinds)
         sums = np.array([k.is_sum * (2 if k.name == "subtract" else 1) for k in kinds], np.int64)
         self.signs = np.ones(len(self.args), np.int64)
         if sums.any():
             kept = self._merge(sums[family])
-            family, row = family[kept], row[kept]
+            family = family[kept]
             self._set_producer(values, family, kinds)
-        self._read_types(found, values, family, row, kinds)
+        self._read_types(family, kinds)
         self._spread(wrt, family, kinds)
-        self._divide(family, row, kinds)
+        self._divide(family, kinds)
 
     # ------------------------------------------------------------ steps of reading
 
-    def _name_kinds(self, found: Scanned) -> list[_Kind]:
+    def _name_kinds(self, found: Scanned) -> list[Kind]:
         """The kinds of families; `_family_of_kind` for the kinds found."""
         entries = self.graph.entries
         count = int(found.kinds.max(initial=-1)) + 1
@@ -111,7 +105,7 @@ class Program:
         first[found.kinds[::-1]] = np.arange(len(found.kinds))[::-1]
         self._family_of_kind = np.zeros(count, np.int64)
         known: dict[Any, int] = {}
-        kinds: list[_Kind] = []
+        kinds: list[Kind] = []
 
         for number, (at, row) in enumerate(
             zip(found.entries[first].tolist(), found.rows[first].tolist(), strict=True)
@@ -124,11 +118,11 @@ class Program:
             family = known.get(key)
             if family is None:
                 family = known[key] = len(kinds)
-                kinds.append(_kind(key))
+                kinds.append(kind_of(key))
             self._family_of_kind[number] = family
         return kinds
 
-    def _set_producer(self, values: int, family: Any, kinds: list[_Kind]) -> None:
+    def _set_producer(self, values: int, family: Any, kinds: list[Kind]) -> None:
         self.producer = np.full(values, -1, np.int64)
         nodes = np.arange(len(self.firsts))
         counts = np.array([len(k.graph.outputs) for k in kinds], np.int64)
@@ -136,6 +130,84 @@ class Program:
         for k in range(int(self._results.max(initial=0))):
             having = self._results > k
             self.producer[self.firsts[having] + k] = nodes[having]
+
+    def _merge_nodes(self, family: Any, kinds: list[Kind], wrt: Collection[int]) -> tuple[Any, int]:
+        """Merge nodes that compute the same, and those of fragments; the families of what is left,
+        and how many values there are. `kinds` gets those of fragments."""
+        count = len(family)
+        values = len(self.producer)
+        last = np.full(values, -1, np.int64)
+        run_pass(find_last_uses, count, self.starts, self.args, last)
+        last[self.where[list(self.graph.outputs)]] = count
+        nodes = Nodes(family, self.starts, self.args, self.firsts, self.producer, last)
+        families = {id(kind): f for f, kind in enumerate(kinds)}
+        # Native code agrees with NumPy to rounding, and what is known comes from earlier programs.
+        may_learn = replaying.get() == "when it pays"
+        fragments = library.among(families) if may_learn else []
+        chosen = np.full(count, -1, np.int64)
+        known = tables(fragments, families, len(kinds))
+        if fragments:
+            run_pass(find_fragments, count, *nodes, *known[:8], chosen)
+        if may_learn:
+            self._choose(nodes, kinds, wrt, fragments, chosen)
+        kinds += [fragment.kind if fragment.is_used else kinds[0] for fragment in fragments]
+        new_family, new_firsts = np.empty((2, count), np.int64)
+        new_starts, new_args = np.empty(count + 1, np.int64), np.empty_like(self.args)
+        places = 1 << (2 * count + 2).bit_length()
+        value_of, node_of = np.arange(values), np.empty(count, np.int64)
+        sizes = np.zeros(2, np.int64)
+        left = run_pass(
+            merge_nodes,
+            count,
+            *nodes[:4],
+            self._results,
+            chosen,
+            known.begins,
+            known.spec_begins,
+            known.specs,
+            known.result_begins,
+            known.result_nodes,
+            np.arange(len(families), len(kinds)),
+            values,
+            places - 1,
+            np.full(places, -1, np.int64),
+            value_of,
+            node_of,
+            new_family,
+            new_starts,
+            new_args,
+            new_firsts,
+            sizes,
+        )
+        self.starts, self.args = new_starts[: left + 1], new_args[: int(sizes[0])]
+        self.firsts = new_firsts[:left]
+        for numbers, new in ((self.where, value_of), (self.node_of, node_of)):
+            present = numbers >= 0
+            numbers[present] = new[numbers[present]]
+        return new_family[:left], int(sizes[1])
+
+    def _choose(
+        self,
+        nodes: Nodes,
+        kinds: list[Kind],
+        wrt: Collection[int],
+        fragments: list[Fragment],
+        chosen: Any,
+    ) -> None:
+        """Leave those `chosen` that are worth it, and learn others if they are few."""
+        uses = np.bincount(chosen[chosen >= 0], minlength=len(fragments)).tolist()
+        covered = 0
+        for p, fragment in enumerate(fragments):
+            covered += uses[p] * len(fragment.kinds)
+            library.note_uses(fragment, uses[p])
+            if not fragment.is_used:
+                chosen[chosen == p] = -1
+        candidates = int(np.array([k.joins for k in kinds], np.int64)[nodes.family].sum())
+        own = [id(kind) for kind in kinds if kind.joins]
+        if covered < candidates * _COVERED and library.is_due(own, candidates):
+            weights = np.zeros(len(self.producer), bool)
+            weights[[k for k in wrt if self.graph.entries[k][3].ndim > 1]] = True
+            library.learn(own, learn_fragments(nodes, kinds, weights))
 
     def _merge(self, adds: Any) -> Any:
         """Merge sums; which nodes are left."""
@@ -175,9 +247,7 @@ class Program:
         self.firsts = self.firsts[kept]
         return kept
 
-    def _read_types(
-        self, found: Scanned, values: int, family: Any, row: Any, kinds: list[_Kind]
-    ) -> None:
+    def _read_types(self, family: Any, kinds: list[Kind]) -> None:
         """`types`, `type_of` and `distinct`."""
         self.distinct: list[Type] = [_INDEX]
         known: dict[Any, int] = {_INDEX: 0}
@@ -189,8 +259,10 @@ class Program:
                 self.distinct.append(type_)
             return at
 
+        values = len(self.producer)
+        rows = slice(self._first_number, self._first_number + len(self.numbers))
         self.type_of = np.full(values, -1, np.int64)
-        self.type_of[found.values :] = 0
+        self.type_of[rows] = 0
         for f, kind in enumerate(kinds):
             members = np.flatnonzero(family == f)
             for k, type_ in enumerate(kind.graph.output_types):
@@ -199,12 +271,12 @@ class Program:
         used = np.zeros(values, bool)
         used[self.args] = True
         used[self.where[list(self.graph.outputs)]] = True
-        used[found.values :] = False
+        used[rows] = False
         self.leaves = np.flatnonzero(used & (self.producer < 0)).tolist()
         for k in self.leaves:
             self.type_of[k] = number(entries[k][3])
 
-    def _spread(self, wrt: Iterable[int], family: Any, kinds: list[_Kind]) -> None:
+    def _spread(self, wrt: Collection[int], family: Any, kinds: list[Kind]) -> None:
         count = len(family)
         self.depth = np.zeros(count, np.int64)
         active = np.zeros(len(self.producer), np.int64)
@@ -226,7 +298,7 @@ class Program:
         )
         self.active = active.astype(bool)
 
-    def _divide(self, family: Any, row: Any, kinds: list[_Kind]) -> None:
+    def _divide(self, family: Any, kinds: list[Kind]) -> None:
         """The families."""
         order = np.argsort(family, kind="stable")
         bounds = np.searchsorted(family[order], np.arange(len(kinds) + 1))
@@ -238,24 +310,14 @@ class Program:
                 continue
             self.place[members] = np.arange(len(members))
             self.families.append(
-                Family(kind, members, self._operands(kind, members, row), self.firsts[members])
+                Family(kind, members, self._operands(kind, members), self.firsts[members])
             )
 
-    def _operands(self, kind: _Kind, members: Any, row: Any) -> Any:
+    def _operands(self, kind: Kind, members: Any) -> Any:
         """A row of value numbers per member; none for sums."""
         if kind.is_sum:
             return np.empty((len(members), 0), np.int64)
-        count = len(kind.graph.inputs)
-        starts, rows = self.starts[members][:, None], row[members]
-        known = rows >= 0
-        if not known.any():
-            return self.args[starts + np.arange(count)]
-        # Rows of an array whose number is known, and rows whose number is computed, are one family.
-        found = np.empty((len(members), count), np.int64)
-        found[:, :-1] = self.args[starts + np.arange(count - 1)]
-        found[known, -1] = rows[known]
-        found[~known, -1] = self.args[starts[~known, 0] + count - 1]
-        return found
+        return self.args[self.starts[members][:, None] + np.arange(len(kind.graph.inputs))]
 
     # ------------------------------------------------------------ asking
 
@@ -264,7 +326,7 @@ class Program:
         return self.distinct[int(self.type_of[value])]
 
     def operands(self, node: int) -> Any:
-        """The values that a node takes, but for the number of a row."""
+        """The values that a node takes."""
         return self.args[self.starts[node] : self.starts[node + 1]]
 
     def terms(self, node: int) -> tuple[Any, Any]:
@@ -283,37 +345,16 @@ class Program:
         return len(self.firsts)
 
 
-def read_program(graph: Graph, wrt: Iterable[int]) -> Program:
+def read_program(graph: Graph, wrt: Collection[int]) -> Program:
     """Read a graph, to be differentiated by the entries `wrt`; cost: linear in its entries."""
     return Program(graph, wrt)
 
 
-#: Kinds by (operator, parameters, operand types): most programs use the same few.
-_kinds: dict[Any, _Kind] = {}
-_MOST_KINDS = 4096
-
-
-def _kind(key: Any) -> _Kind:
-    found = _kinds.get(key)
-    if found is None:
-        if len(_kinds) >= _MOST_KINDS:
-            _kinds.clear()
-        found = _kinds[key] = _made_kind(*key)
-    return found
-
-
-def _made_kind(op: Any, params: Any, types: Any) -> _Kind:
-    if op is call:
-        return _Kind("call", params[0][1], True, False, True)
-    tape = Tape()
-    inputs = [tape.input(t)._index for t in types]
-    made = tape.record(op, tuple(inputs), params)
-    outputs = [made._index]
-    if made._type.__class__ is tuple:
-        outputs = [
-            tape.record(_PROJECT, (made._index,), (("number", k),))._index
-            for k in range(len(made._type))
-        ]
-    is_sum = op is _ADD or op is _SUBTRACT
-    is_sum = is_sum and types[0] is types[1] and types[0].is_float and not types[0].shape
-    return _Kind(op.name, tape.graph(outputs), False, is_sum, op.differentiable)
+def _with_rows(found: Scanned, rows: Any) -> tuple[Any, Any]:
+    """Starts and operands of the nodes, where those that read a row have one of `rows`, its number,
+    as the last one."""
+    has = found.rows >= 0
+    if not has.any():
+        return found.starts, found.args
+    starts = found.starts + np.append(0, np.cumsum(has))
+    return starts, np.insert(found.args, found.starts[1:][has], rows)

@@ -47,7 +47,7 @@ class Scanned(NamedTuple):
     firsts : its first result; a single result has the number of its entry, those of an entry with
     several come after all entries
     where : value number of each entry, -1 for entries that are not needed
-    node_of : the node of each entry, or -1; entries that compute the same are one node
+    node_of : the node of each entry, or -1
     values : how many values there are
     """
 
@@ -78,7 +78,6 @@ def scan_by_python(graph: Graph) -> Scanned:
     firsts: list[int] = []
     kinds, starts, args, rows = [], [0], [], []
     known: dict[Any, int] = {}
-    computed: dict[Any, int] = {}
     for i, (op, operands, params, type_) in enumerate(graph.entries):
         if not live[i]:
             continue
@@ -91,12 +90,8 @@ def scan_by_python(graph: Graph) -> Scanned:
         own = [int(where[k]) for k in operands]
         row = row_of(params, types[own[0]]) if op is _SLICE else -1
         key = (id(op), id(params) if row < 0 else 0, tuple([types[v] for v in own]))
-        kind = known.setdefault(key, len(known))
-        node = node_of[i] = computed.setdefault((kind, row, *own), len(entries))
-        if node < len(entries):
-            where[i] = firsts[node]
-            continue
-        kinds.append(kind)
+        kinds.append(known.setdefault(key, len(known)))
+        node_of[i] = len(entries)
         rows.append(row)
         entries.append(i)
         args += own
@@ -209,17 +204,6 @@ def _same_kind(entries, entry, node, other, node_entries, rows, starts, args, ty
 
 
 @words
-def _same_operands(node, other, kinds, rows, starts, args):
-    """Whether two nodes compute the same."""
-    if kinds[node] != kinds[other] or rows[node] != rows[other]:
-        return 0
-    for k in range(starts[node + 1] - starts[node]):
-        if args[starts[node] + k] != args[starts[other] + k]:
-            return 0
-    return 1
-
-
-@words
 def _read(
     entries,
     count,
@@ -227,7 +211,6 @@ def _read(
     setup,
     mask,
     table,
-    computed,
     node_entries,
     kinds,
     rows,
@@ -239,9 +222,9 @@ def _read(
     types,
     sizes,
 ):
-    """Fill the arrays of `Scanned`. `types` gets the addresses of the values' types; `table` and
-    `computed` have `mask + 1` places, all -1: for the first node of each kind, and for all nodes.
-    `sizes` gets the numbers of nodes, of their operands and of values.
+    """Fill the arrays of `Scanned`. `types` gets the addresses of the values' types; `table` has
+    `mask + 1` places, all -1, for the first node of each kind. `sizes` gets the numbers of nodes,
+    of their operands and of values.
     """
     nodes = 0
     known = 0
@@ -272,14 +255,12 @@ def _read(
         hashed = op * _SPREAD
         if row < 0:
             hashed = (op ^ (entry[_PARAMS] * _MIX)) * _SPREAD
-        named = row
         total = starts[nodes]
         for k in range(operands[_LENGTH]):
             value = where[_number(setup, operands[_ITEMS + k])]
             args[total] = value
             total += 1
             hashed = (hashed ^ (hashed >> 29) ^ types[value]) * _MIX
-            named = (named ^ (named >> 31) ^ value) * _SPREAD
         node_entries[nodes] = i
         starts[nodes + 1] = total
         place = (hashed ^ (hashed >> 32)) & mask
@@ -297,18 +278,6 @@ def _read(
             known += 1
         else:
             kinds[nodes] = kinds[table[place]]
-        named = (named ^ kinds[nodes]) * _MIX
-        place = (named ^ (named >> 32)) & mask
-        while (
-            computed[place] >= 0
-            and _same_operands(nodes, computed[place], kinds, rows, starts, args) == 0
-        ):
-            place = (place + 1) & mask
-        if computed[place] >= 0:
-            node_of[i] = computed[place]
-            where[i] = firsts[computed[place]]
-            continue
-        computed[place] = nodes
         node_of[i] = nodes
         firsts[nodes] = i
         if type_[_CLASS] == setup[SETUP["tuple"]]:
@@ -381,20 +350,8 @@ def _scan_natively(graph: Graph) -> Scanned:
     where, types = np.empty(count, np.int64), np.empty(count + extra, np.int64)
     node_of = np.empty(count, np.int64)
     places = 1 << (2 * nodes + 2).bit_length()
-    tables = np.full((2, places), -1, np.int64)
-    arrays = (
-        *tables,
-        node_entries,
-        kinds,
-        rows,
-        starts,
-        args,
-        firsts,
-        where,
-        node_of,
-        types,
-        sizes,
-    )
+    table = np.full(places, -1, np.int64)
+    arrays = (table, node_entries, kinds, rows, starts, args, firsts, where, node_of, types, sizes)
     read(id(entries), count, _at(live), _at(setup), places - 1, *map(_at, arrays))
     nodes, operands, values = sizes.tolist()
     return Scanned(

@@ -67,7 +67,7 @@ class Sweep:
         if number in self.leaves:
             return self.leaves[number]
         if number in self.program.numbers:
-            return np.int64(self.program.numbers[number])
+            return np.array(self.program.numbers[number], np.int64)
         return self.values[self.program.type(number)].array[int(self.row[number]), ...]
 
     def how(self) -> list[str]:
