@@ -8,7 +8,7 @@ import wengert as wg
 from wengert.batching import passes, scanning
 from wengert.batching.fragments import library
 from wengert.batching.program import read_program
-from wengert.batching.schedule import schedule
+from wengert.batching.schedule import _numbered, schedule
 from wengert.capture import capture
 from wengert.codegen.engine import runtime_address
 
@@ -117,3 +117,12 @@ def test_numbers_of_rows_do_not_divide_a_batch():
     assert reports[-1].by_operator["gather"] == (60, 1)
     with wg.autobatching("never"):
         np.testing.assert_allclose(found, wg.grad(loss)(w))
+
+
+@pytest.mark.parametrize("most", [3, 1 << 40])
+def test_rows_are_numbered_in_their_order(most, rng):
+    keys = rng.integers(0, most, (50, 4))
+    keys[25:] = keys[rng.integers(0, 25, 25)]
+    found = _numbered(keys)
+    wanted = np.unique(keys, axis=0, return_inverse=True)[1].reshape(-1)
+    assert np.array_equal(np.unique(found, return_inverse=True)[1].reshape(-1), wanted)

@@ -11,7 +11,7 @@ import numpy as np
 from wengert.codegen.engine import compile_kernels, is_started
 from wengert.codegen.kernel import WalkSpec
 
-__all__ = ["add_rows"]
+__all__ = ["add_rows", "adding_words", "can_add", "kernel_address"]
 
 _NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -21,14 +21,9 @@ def add_rows(target: Any, rows: Any, found: Any) -> None:
 
     Contiguous arrays; `rows` are of 64 bits, and none is negative.
     """
-    if target.dtype in _NATIVE and is_started():
+    if can_add(target.dtype) and is_started():
         size = found[0].size if len(found) else 0
-        words = np.array(
-            # slots of target, source and rows; where target and source begin; sizes; strides of
-            # target, source and rows; how many rows the target has, and how far apart
-            [0, 1, 2, 0, 0, len(rows), size, 0, 1, size, 1, 1, 0, len(target), size],
-            np.int64,
-        )
+        words = adding_words(len(rows), size, len(target))
         slots = np.array([target.ctypes.data, found.ctypes.data, rows.ctypes.data], np.int64)
         _kernel(target.dtype)(slots.ctypes.data, words.ctypes.data)
         return
@@ -36,6 +31,29 @@ def add_rows(target: Any, rows: Any, found: Any) -> None:
     sorted_rows = rows[order]
     starts = np.flatnonzero(np.diff(sorted_rows, prepend=-1))
     target[sorted_rows[starts]] += np.add.reduceat(found[order], starts, axis=0)
+
+
+def can_add(dtype: Any) -> bool:
+    """Whether there is native code for numbers of this kind."""
+    return dtype in _NATIVE
+
+
+def adding_words(count: Any, size: int, rows: int) -> Any:
+    """The words that the kernel takes to add `count` rows of `size` elements to some of `rows` (the
+    slots are those of the target, what is added, and row numbers); for several counts, a row for
+    each."""
+    count = np.asarray(count, np.int64)
+    words = np.empty((*count.shape, 15), np.int64)
+    # slots of target, source and rows; where target and source begin; sizes; strides of target,
+    # source and rows; how many rows the target has, and how far apart
+    words[...] = [0, 1, 2, 0, 0, 0, size, 0, 1, size, 1, 1, 0, rows, size]
+    words[..., 5] = count
+    return words
+
+
+def kernel_address(dtype: Any) -> int:
+    """Where the kernel is that adds rows."""
+    return ctypes.cast(_kernel(dtype), ctypes.c_void_p).value or 0
 
 
 @functools.cache

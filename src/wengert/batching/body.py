@@ -162,20 +162,15 @@ class Body:
     # ------------------------------------------------------------ running
 
     @property
-    def forward_is_native(self) -> bool:
-        """Whether `forward_natively` may be used."""
-        return self._early is not None and not self.wholes
+    def early_plan(self) -> SizedPlan | None:
+        """What runs `forward` natively: from words at addresses, for each operand, result and
+        residual where its rows begin, and how far apart they are."""
+        return None if self.wholes else self._early
 
     @property
-    def backward_is_native(self) -> bool:
-        """Whether `backward_natively` may be used."""
-        return self._late is not None
-
-    def forward_natively(self, n: int, addresses: int, strides: int) -> None:
-        """As `forward`, from words at addresses: for each operand, result and residual where its
-        rows begin, and how far apart they are."""
-        assert self._early is not None
-        self._early.run(n, addresses, strides)
+    def late_plan(self) -> SizedPlan | None:
+        """What runs `backward` natively, likewise, for what is given and for the results."""
+        return None if self.wholes else self._late
 
     def forward(self, n: int, operands: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
         """Write results and residuals into `outputs`; return the residuals that have no rows."""
@@ -185,11 +180,6 @@ class Body:
         for k, out in zip(self.early_outputs, outputs, strict=False):
             out[...] = env[k]
         return [env[k] for k in self.early_outputs[len(outputs) :]]
-
-    def backward_natively(self, n: int, addresses: int, strides: int) -> None:
-        """As `backward`, from words at addresses, for what is given and for the results."""
-        assert self._late is not None
-        self._late.run(n, addresses, strides)
 
     def backward(self, n: int, given: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Write the cotangents of stacked operands, then the deferred rows, into `outputs`."""

@@ -1,13 +1,19 @@
-"""The nodes of one signature in one run: what is kept for them, and where batches find it."""
+"""The nodes of one signature in one run: what is kept for them, and where batches find it.
+
+Both ways, what batches do is prepared for all of them at once: as actions for native code where
+the body is native, else as arrays for NumPy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from wengert.batching.adding import add_rows
+from wengert.batching.actions import ADD, GATHER, NOTHING, RUN, SCATTER, WORDS, run_actions
+from wengert.batching.adding import add_rows, adding_words, can_add, kernel_address
 from wengert.batching.body import Body, Source, body_of
 from wengert.batching.places import Column, Places, Rows, Span
 from wengert.batching.program import Program
@@ -19,45 +25,126 @@ __all__ = ["Group"]
 
 
 class _Argument(NamedTuple):
-    """One argument of all batches: for batch b it lies among `rows` from `places[b]` on, or from
-    `direct[b]` on in the `arena`; or it is a value that all share."""
+    """One argument of all batches: for batch b it lies among `rows` from `places[b]` on, or, if it
+    `is_direct[b]`, from `begins[b]` on in the `arena`; or it is a value that all share."""
 
     rows: Rows | None
     places: Any
     value: Any = None
     arena: Rows | None = None
-    direct: Mapping[int, int] = {}
+    is_direct: Any = None
+    begins: Any = None
 
     def array(self, b: int, n: int) -> Any:
         """What NumPy gets for batch b."""
-        if self.arena is not None and b in self.direct:
-            return self.arena.array[self.direct[b] :][:n]
+        if self.arena is not None and self.is_direct[b]:
+            return self.arena.array[self.begins[b] :][:n]
         return self.value if self.rows is None else self.rows.array[self.places[b] :][:n]
 
 
+class _Move(NamedTuple):
+    """Rows that are copied before a batch runs (those of an operand), or added after it has (a
+    cotangent's), between the places that `column` names in an arena and `rows`, from `places[b]`
+    on; `is_needed` says for which batches."""
+
+    column: Column
+    arena: Rows
+    rows: Rows
+    places: Any
+    is_needed: Any
+
+
 class _Table:
-    """The arguments of all batches as words: for each batch a row of addresses, and how many bytes
-    lie between the rows of each argument."""
+    """The arguments of all batches as words: for each batch a row of addresses, `step` bytes apart
+    from `first` on, and how many bytes lie between the rows of each argument."""
 
     def __init__(self, arguments: Sequence[_Argument], batches: int) -> None:
         self._words = np.empty((batches, max(1, len(arguments))), np.int64)
         self._strides = np.zeros(max(1, len(arguments)), np.int64)
-        for k, (rows, places, value, arena, direct) in enumerate(arguments):
+        for k, (rows, places, value, arena, is_direct, begins) in enumerate(arguments):
             if rows is None:
                 self._words[:, k] = value.__array_interface__["data"][0]
                 continue
             self._words[:, k] = rows.address + np.asarray(places) * rows.stride
             self._strides[k] = rows.stride
-            if arena is not None and direct:
-                at = list(direct)
-                begins = np.array(list(direct.values()), np.int64)
-                self._words[at, k] = arena.address + begins * arena.stride
-        self._first, self._step = self._words.ctypes.data, self._words.strides[0]
+            if arena is not None:
+                direct = arena.address + begins * arena.stride
+                np.copyto(self._words[:, k], direct, where=is_direct)
+        self.first, self.step = self._words.ctypes.data, self._words.strides[0]
         self.strides = self._strides.ctypes.data
 
     def row(self, b: int) -> int:
         """Where the addresses of batch b stand."""
-        return int(self._first + b * self._step)
+        return int(self.first + b * self.step)
+
+
+class Actions:
+    """What native code does for each batch of a signature, one way: `width` actions for each,
+    `step` bytes apart from `first` on.
+
+    alone : for which batches a sequence does all of it; `how` says for the others whether to divide
+        them among threads
+    """
+
+    def __init__(self, plan: Any, sizes: Any, table: _Table, moves: int, stack: ExitStack) -> None:
+        self.words = np.zeros((len(sizes), moves + 1, WORDS), np.int64)
+        self.width = moves + 1
+        self.first, self.step = self.words.ctypes.data, self.words.strides[0]
+        self.how = {n: plan.is_divided(n) for n in set(sizes.tolist())}
+        self.alone = np.array([self.how[n] is None for n in sizes.tolist()])
+        self._plan, self._table = plan, table
+        self._held: list[Any] = []
+        if self.alone.any():
+            instance = stack.enter_context(plan.instance(int(sizes[self.alone].max())))
+            self._held.append(instance)
+            rows = table.first + table.step * np.arange(len(sizes))
+            self._put(0, RUN, instance.address, sizes, rows, table.strides)
+
+    def _put(self, at: int, kind: Any, *values: Any) -> None:
+        self.words[:, at, 0] = kind
+        for k, value in enumerate(values):
+            self.words[:, at, k + 1] = value
+
+    def add_copy(self, at: int, move: _Move, starts: Any, sizes: Any, kind: int) -> None:
+        """Copy rows, to where they lie one after another or from there."""
+        kinds = np.where(move.is_needed, kind, NOTHING)
+        rows, stride = move.column.rows.ctypes.data + 8 * starts, move.arena.stride
+        own = move.rows.address + move.places * stride
+        self._put(at, kinds, move.arena.address, rows, sizes, stride, own)
+
+    def add_sum(self, at: int, move: _Move, starts: Any, sizes: Any) -> None:
+        """Add rows to others; a copy where no other batch has any and each comes once."""
+        self.add_copy(at, move, starts, sizes, SCATTER)
+        is_sum = move.is_needed & ~move.column.is_single
+        if not is_sum.any():
+            return
+        array = move.arena.array
+        size = array[0].size if len(array) else 0
+        words = adding_words(sizes, size, len(array))
+        slots = np.empty((len(sizes), 3), np.int64)
+        slots[:, 0] = move.arena.address
+        slots[:, 1] = move.rows.address + move.places * move.rows.stride
+        slots[:, 2] = move.column.rows.ctypes.data + 8 * starts
+        self._held += [words, slots]
+        chosen = np.flatnonzero(is_sum)
+        self.words[chosen, at, 0] = ADD
+        self.words[chosen, at, 1] = kernel_address(array.dtype)
+        self.words[chosen, at, 2] = slots.ctypes.data + slots.strides[0] * chosen
+        self.words[chosen, at, 3] = words.ctypes.data + words.strides[0] * chosen
+
+    def roll(self) -> None:
+        """Put the run last: what is copied is copied before it."""
+        self.words = np.ascontiguousarray(np.roll(self.words, -1, axis=1))
+        self.first = self.words.ctypes.data
+
+    def run(self, b: int, n: int) -> None:
+        """The run of batch b alone."""
+        self._plan.run(n, self._table.row(b), self._table.strides, self.how[n])
+
+    def move(self, b: int, begin: int) -> None:
+        """What is copied and added for batch b; its actions begin at number `begin`."""
+        if self.width > 1:
+            run_actions(self.first + b * self.step + 8 * WORDS * begin, self.width - 1)
 
 
 class Group:
@@ -121,11 +208,13 @@ class Group:
         body = self.body
         if body is None:
             return
-        self.starts = [span.start for span in spans]
-        self.sizes = [span.end - span.start for span in spans]
+        self.starts = np.array([span.start for span in spans], np.int64)
+        self.sizes = np.array([span.end for span in spans], np.int64) - self.starts
         self._begins = np.array([span.begins for span in spans], np.int64)
         self._space, self._arenas, self._value = space, arenas, value
-        self._moves: list[list[tuple[Any, Any, Any]]] = [[] for _ in spans]
+        self._largest = int(self.sizes.max())
+        self._nowhere = np.zeros(len(spans), np.int64)
+        self._moves: list[_Move] = []
         self.operands: dict[int, Rows] = {}
         self.residuals = [self._rows(t) for t in body.residuals]
         self.deferred = [self._rows(body.late.row_type(k)) for k in body.late_rows]
@@ -139,12 +228,24 @@ class Group:
             else:
                 arguments.append(_Argument(None, None, value(self.shared[p])))
         arguments += [
-            _Argument(arenas[t], self._begins[:, j], None) for j, t in enumerate(self.output_types)
+            _Argument(arenas[t], self._begins[:, j]) for j, t in enumerate(self.output_types)
         ]
-        arguments += [_Argument(rows, self.starts, None) for rows in self.residuals]
-        self._forward = arguments
-        if body.forward_is_native:
-            self._forward_table = _Table(arguments, len(spans))
+        arguments += [_Argument(rows, self.starts) for rows in self.residuals]
+        self._arguments = arguments
+
+    def forward_actions(self, stack: ExitStack) -> Actions | None:
+        """What native code does on the way forward, until the stack ends; None if it has none."""
+        self._actions: Actions | None = None
+        plan = None if self.body is None else self.body.early_plan
+        if plan is None:
+            return None
+        table = _Table(self._arguments, len(self.sizes))
+        made = Actions(plan, self.sizes, table, len(self._moves), stack)
+        for at, move in enumerate(self._moves):
+            made.add_copy(at + 1, move, self.starts, self.sizes, GATHER)
+        made.roll()
+        self._actions = made
+        return made
 
     def _rows(self, type_: Type, count: int | None = None) -> Rows:
         return Rows(self._space.rows(self.total if count is None else count, type_))
@@ -157,33 +258,28 @@ class Group:
             if is_kept:
                 begin = int(column.rows[0])
                 self.operands[p] = Rows(arena.array[begin : begin + self.total])
-            return _Argument(arena, column.rows[self.starts], None)
-        target = self._rows(type_, None if is_kept else max(self.sizes))
+            return _Argument(arena, column.begins)
+        target = self._rows(type_, None if is_kept else self._largest)
         if is_kept:
             self.operands[p] = target
-        places: list[int] = []
-        direct: dict[int, int] = {}
-        for b, (start, n) in enumerate(zip(self.starts, self.sizes, strict=True)):
-            place = start if is_kept else 0
-            places.append(place)
-            rows = column.rows[start : start + n]
-            in_order = column.is_range(start, start + n)
-            if in_order:
-                direct[b] = int(rows[0])
-            if is_kept or not in_order:
-                self._moves[b].append((arena.array, rows, target.array[place : place + n]))
-        return _Argument(target, places, None, arena, direct)
+        places = self.starts if is_kept else self._nowhere
+        is_moved = np.ones(len(self.sizes), bool) if is_kept else ~column.is_range
+        self._moves.append(_Move(column, arena, target, places, is_moved))
+        return _Argument(target, places, None, arena, column.is_range, column.begins)
 
     def run_forward(self, b: int, body: Body) -> None:
         """Compute the results of batch b, and what is kept for the way back."""
-        n = self.sizes[b]
-        for arena, rows, target in self._moves[b]:
-            np.take(arena, rows, axis=0, out=target, mode="clip")
-        if body.forward_is_native:
-            body.forward_natively(n, self._forward_table.row(b), self._forward_table.strides)
-            self.wholes.append([])
+        n, start = int(self.sizes[b]), int(self.starts[b])
+        if self._actions is not None:
+            self._actions.move(b, 0)
+            self._actions.run(b, n)
             return
-        arrays = [argument.array(b, n) for argument in self._forward]
+        for column, arena, rows, places, is_needed in self._moves:
+            if is_needed[b]:
+                target = rows.array[places[b] :][:n]
+                numbers = column.rows[start : start + n]
+                np.take(arena.array, numbers, axis=0, out=target, mode="clip")
+        arrays = [argument.array(b, n) for argument in self._arguments]
         count = len(self.flags)
         self.wholes.append(body.forward(n, arrays[:count], arrays[count:]))
 
@@ -194,59 +290,70 @@ class Group:
         body = self.body
         if body is None or not self.needs_gradient:
             return
-        self._scattered: list[tuple[Column, Any, Any, Mapping[int, int]]] = []
+        self._moves = []
         self._cotangents = cotangents
         arguments = [self._given(source) for source in body.sources]
         for p in body.rows_out:
             column, type_ = self.columns[p], self.input_types[p]
             arena = cotangents[type_]
-            if column.is_whole and all(map(column.is_single, self.starts)):
-                arguments.append(_Argument(arena, column.rows[self.starts], None))
+            if column.is_whole and column.is_single.all():
+                arguments.append(_Argument(arena, column.begins))
                 continue
-            found = self._rows(type_, max(self.sizes))
-            direct = {
-                b: int(column.rows[start])
-                for b, (start, n) in enumerate(zip(self.starts, self.sizes, strict=True))
-                if column.is_single(start) and column.is_range(start, start + n)
-            }
-            arguments.append(_Argument(found, [0] * len(self.sizes), None, arena, direct))
-            self._scattered.append((column, arena.array, found.array, direct))
-        arguments += [_Argument(rows, self.starts, None) for rows in self.deferred]
-        self._backward = arguments
-        self._backward_table: _Table | None = None
-        if body.backward_is_native and not body.wholes:
-            self._backward_table = _Table(arguments, len(self.sizes))
+            found = self._rows(type_, self._largest)
+            is_direct = column.is_single & column.is_range
+            arguments.append(_Argument(found, self._nowhere, None, arena, is_direct, column.begins))
+            is_added = column.is_active & ~is_direct
+            self._moves.append(_Move(column, arena, found, self._nowhere, is_added))
+        arguments += [_Argument(rows, self.starts) for rows in self.deferred]
+        self._arguments = arguments
+
+    def backward_actions(self, stack: ExitStack) -> Actions | None:
+        """What native code does on the way back, until the stack ends; None if it has none."""
+        self._actions = None
+        plan = None if self.body is None else self.body.late_plan
+        if plan is None or not all(can_add(move.arena.array.dtype) for move in self._moves):
+            return None
+        table = _Table(self._arguments, len(self.sizes))
+        made = Actions(plan, self.sizes, table, len(self._moves), stack)
+        for at, move in enumerate(self._moves):
+            made.add_sum(at + 1, move, self.starts, self.sizes)
+        self._actions = made
+        return made
 
     def _given(self, source: Source) -> _Argument:
         kind, number = source
         if kind == "operand" and self.flags[number]:
-            return _Argument(self.operands[number], self.starts, None)
+            return _Argument(self.operands[number], self.starts)
         if kind == "operand":
             return _Argument(None, None, self._value(self.shared[number]))
         if kind == "residual":
-            return _Argument(self.residuals[number], self.starts, None)
+            return _Argument(self.residuals[number], self.starts)
         if kind == "whole":
             return _Argument(None, None)  # of its own for each batch
         arenas = self._arenas if kind == "output" else self._cotangents
-        return _Argument(arenas[self.output_types[number]], self._begins[:, number], None)
+        return _Argument(arenas[self.output_types[number]], self._begins[:, number])
 
     def run_backward(self, b: int, body: Body) -> list[Any]:
         """Compute the cotangents of batch b; the residuals that it has of its own."""
-        n, start = self.sizes[b], self.starts[b]
-        wholes = self.wholes.pop()
-        if self._backward_table is not None:
-            table = self._backward_table
-            body.backward_natively(n, table.row(b), table.strides)
-        else:
-            arrays = [argument.array(b, n) for argument in self._backward]
-            for k, source in enumerate(body.sources):
-                if source.kind == "whole":
-                    arrays[k] = wholes[source.number]
-            count = len(body.sources)
-            body.backward(n, arrays[:count], arrays[count:])
-        for column, target, found, direct in self._scattered:
-            if b not in direct and column.is_active(start):
-                _scatter(column, start, n, target, found[:n])
+        n, start = int(self.sizes[b]), int(self.starts[b])
+        if self._actions is not None:
+            self._actions.run(b, n)
+            self._actions.move(b, 1)
+            return []
+        wholes: list[Any] = self.wholes.pop() if self.wholes else []
+        arrays = [argument.array(b, n) for argument in self._arguments]
+        for k, source in enumerate(body.sources):
+            if source.kind == "whole":
+                arrays[k] = wholes[source.number]
+        count = len(body.sources)
+        body.backward(n, arrays[:count], arrays[count:])
+        for column, arena, found, _, is_needed in self._moves:
+            if is_needed[b]:
+                rows = column.rows[start : start + n]
+                if column.is_single[b]:
+                    arena.array[rows] = found.array[:n]
+                else:
+                    add_rows(arena.array, rows, found.array[:n])
         return wholes
 
     def sums(
@@ -269,14 +376,3 @@ class Group:
                 arenas = self._arenas if kind == "output" else self._cotangents
                 env[k] = arenas[self.output_types[number]].array[rows_of(number)]
         return [(self.shared[p], found) for p, found in body.sums(self.total, env)]
-
-
-def _scatter(column: Column, start: int, n: int, target: Any, found: Any) -> None:
-    """Add the rows of a batch to the cotangents of the values that they belong to."""
-    rows = column.rows[start : start + n]
-    if column.is_range(start, start + n):
-        target[rows[0] : rows[0] + n] += found
-    elif column.is_single(start):
-        target[rows] = found
-    else:
-        add_rows(target, rows, found)

@@ -12,7 +12,8 @@ import ctypes
 import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from wengert.plan.plan import Plan, make_plan
 from wengert.plan.steps import NativeStep
 from wengert.plan.storage import ALIGNMENT, Lifetime, layout
 
-__all__ = ["SizedPlan", "sized_plan"]
+__all__ = ["SizedPlan", "run_whole", "set_blas_threads", "sized_plan"]
 
 
 #: Work (in the units of `Plan.work`) of a part of a batch that is worth a thread.
@@ -102,14 +103,17 @@ class _Sharing:
         self._seconds: dict[tuple[int, bool], float] = {}
         self._calls: dict[int, int] = {}
 
-    def is_worth_it(self, n: int) -> bool:
-        """Whether to divide a batch of n rows now."""
+    def is_worth_it(self, n: int) -> bool | None:
+        """Whether to divide a batch of n rows now; None: not, and how long it takes is known."""
         size = n.bit_length()
         calls = self._calls[size] = self._calls.get(size, 0) + 1
         alone, shared = (self._seconds.get((size, way)) for way in (False, True))
         if alone is None or shared is None:
             return shared is None
-        return (shared < alone) is (calls % self._AGAIN != 0)
+        is_again = calls % self._AGAIN == 0
+        if shared < alone:
+            return not is_again
+        return True if is_again else None
 
     def learn(self, n: int, is_shared: bool, seconds: float) -> None:
         """Note what a batch of n rows took."""
@@ -144,10 +148,27 @@ class SizedPlan:
         self._free: list[_Instance] = []
         self._capacity = 0
 
-    def run(self, n: int, addresses: int, strides: int) -> None:
+    def is_divided(self, n: int) -> bool | None:
+        """Whether a batch of n rows is to be divided among threads now; None: it is to run in one,
+        and there is nothing to find out about it."""
+        return self._sharing.is_worth_it(n) if self._most_parts(n) > 1 else None
+
+    def _most_parts(self, n: int) -> int:
+        return min(self._threads, n, int(n * self._work / _LEAST_WORK)) or 1
+
+    @contextmanager
+    def instance(self, n: int) -> Iterator[_Instance]:
+        """What runs batches of at most n rows in one thread, for the caller alone; errors that it
+        has found are raised at the end."""
+        (found,) = self._taken(n, 1)
+        yield found
+        self._give_back([found])
+
+    def run(self, n: int, addresses: int, strides: int, is_divided: bool | None = None) -> None:
         """Run at batch size n. `addresses` and `strides` are addresses of one word per argument:
-        where its first row lies, and how many bytes lie between rows, 0 where all share one."""
-        self._run(n, [addresses] * self._threads, strides)
+        where its first row lies, and how many bytes lie between rows, 0 where all share one.
+        `is_divided` is what the method of this name said, if it was asked."""
+        self._run(n, [addresses] * self._threads, strides, is_divided)
 
     def run_sums(self, n: int, inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
         """The results of a plan that sums over rows, at batch size n.
@@ -171,13 +192,17 @@ class SizedPlan:
                 total += found
         return parts[0]
 
-    def _run(self, n: int, tables: Sequence[int], strides: int) -> int:
+    def _run(
+        self, n: int, tables: Sequence[int], strides: int, is_divided: bool | None = None
+    ) -> int:
         """Run n rows in parts; part k finds the addresses of its arguments, if it began at the
         first row, at `tables[k]`. How many parts there were."""
-        set_threads, usual = _set_blas_threads()
+        set_threads, usual = set_blas_threads()
         set_threads(1)
-        most = min(self._threads, n, int(n * self._work / _LEAST_WORK)) or 1
-        parts = most if most > 1 and self._sharing.is_worth_it(n) else 1
+        most = self._most_parts(n)
+        if is_divided is None:
+            is_divided = self.is_divided(n)
+        parts = most if is_divided else 1
         start = time.perf_counter()
         instances = self._taken(n if parts == 1 else n // parts + 1, parts)
         fill, part, whole = _functions()
@@ -194,11 +219,14 @@ class SizedPlan:
         if most > 1:
             self._sharing.learn(n, parts > 1, time.perf_counter() - start)
         set_threads(usual)
+        self._give_back(instances)
+        return parts
+
+    def _give_back(self, instances: Sequence[_Instance]) -> None:
         with self._lock:
             self._free += [i for i in instances if i.capacity == self._capacity]
         for instance in instances:
             instance.check()
-        return parts
 
     def _taken(self, n: int, count: int) -> list[_Instance]:
         """Instances for batches of `n`, for the caller alone."""
@@ -288,7 +316,7 @@ _BLAS_THREADS = "call_with_int"
 
 
 @functools.cache
-def _set_blas_threads() -> tuple[Any, int]:
+def set_blas_threads() -> tuple[Any, int]:
     """The function that sets how many threads BLAS uses, and how many it has outside plans: those
     of BLAS would wait for ours, and ours for them."""
     found = blas_threads()

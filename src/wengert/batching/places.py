@@ -46,9 +46,12 @@ class Column:
 
     rows : where the values lie in the arena of their type
     is_whole : whether these are one range of rows
+    begins : the first row of each batch
+    is_range, is_single, is_active : for each batch whether its rows are consecutive, whether it
+        alone uses its values, and each once, and whether one of them needs a cotangent
     """
 
-    __slots__ = ("_active", "_breaks", "_single", "is_whole", "rows")
+    __slots__ = ("begins", "is_active", "is_range", "is_single", "is_whole", "rows")
 
     def __init__(self, rows: Any, single: Any, active: Any, starts: Any) -> None:
         """`single` says which values are used once, `active` which need a cotangent; `starts` is
@@ -56,25 +59,11 @@ class Column:
         self.rows = rows
         breaks = np.zeros(len(rows), np.int64)
         np.cumsum(rows[1:] - rows[:-1] != 1, out=breaks[1:])
-        self._breaks: list[int] = breaks.tolist()
-        self.is_whole = self._breaks[-1] == 0
-        batches = starts.tolist()
-        singles = np.logical_and.reduceat(single, starts).tolist()
-        actives = np.logical_or.reduceat(active, starts).tolist()
-        self._single: dict[int, bool] = dict(zip(batches, singles, strict=True))
-        self._active: dict[int, bool] = dict(zip(batches, actives, strict=True))
-
-    def is_range(self, start: int, end: int) -> bool:
-        """Whether the rows of a part are consecutive."""
-        return self._breaks[start] == self._breaks[end - 1]
-
-    def is_single(self, start: int) -> bool:
-        """Whether the batch that begins there alone uses its values, and each once."""
-        return self._single[start]
-
-    def is_active(self, start: int) -> bool:
-        """Whether the batch that begins there has a value that needs a cotangent."""
-        return self._active[start]
+        self.is_whole = bool(breaks[-1] == 0)
+        self.begins = rows[starts]
+        self.is_range = breaks[starts] == breaks[np.append(starts[1:], len(rows)) - 1]
+        self.is_single = np.logical_and.reduceat(single, starts)
+        self.is_active = np.logical_or.reduceat(active, starts)
 
 
 class Places:
@@ -100,25 +89,33 @@ class Places:
         self._place_leaves(program, plan, stacked)
         self.spans: list[Span] = []
         done = [0] * len(plan.signatures)
-        results = [
-            (program.families[s.family].firsts, program.families[s.family].graph.output_types)
-            for s in plan.signatures
-        ]
+        families = [program.families[s.family] for s in plan.signatures]
+        types = [family.graph.output_types for family in families]
+        begins: list[list[list[int]]] = [[] for _ in plan.signatures]
+        counts = self.counts
         for number, places in plan.batches:
-            firsts, types = results[number]
             n = len(places)
-            values = firsts[places]
-            begins = []
-            for j, type_ in enumerate(types):
-                begin = self.counts.get(type_, 0)
-                self.row[values + j] = np.arange(begin, begin + n)
-                self.counts[type_] = begin + n
-                begins.append(begin)
-            self.spans.append(Span(done[number], done[number] + n, begins))
+            own = []
+            for type_ in types[number]:
+                begin = counts.get(type_, 0)
+                counts[type_] = begin + n
+                own.append(begin)
+            begins[number].append(own)
+            self.spans.append(Span(done[number], done[number] + n, own))
             done[number] += n
+        for number, (family, order) in enumerate(zip(families, self.orders, strict=True)):
+            self._place_results(family.firsts[order], np.array(begins[number]), number)
         uses = np.bincount(program.args, minlength=len(program.producer))
         uses[program.outputs] += 1  # they have a cotangent of their own
         self._single = uses == 1
+
+    def _place_results(self, values: Any, begins: Any, number: int) -> None:
+        starts = self._starts[number]
+        sizes = np.diff(starts, append=len(values))
+        for j in range(begins.shape[1]):
+            # Row k of a batch is k after its first.
+            shift = np.repeat(begins[:, j] - starts, sizes)
+            self.row[values + j] = shift + np.arange(len(values))
 
     def _place_leaves(
         self, program: Program, plan: Schedule, stacked: Sequence[Sequence[int]]
@@ -133,10 +130,11 @@ class Places:
             used += [family.operands[order, p] for p in numbers]
         values = np.concatenate(used)
         values = values[program.producer[values] < 0]
-        distinct, first = np.unique(values, return_index=True)
-        leaves = distinct[np.argsort(first)]
+        first = np.full(len(program.producer), len(values))
+        first[values[::-1]] = np.arange(len(values) - 1, -1, -1)
+        leaves = values[first[values] == np.arange(len(values))]
         types = program.type_of[leaves]
-        for number in np.unique(types).tolist():
+        for number in sorted(set(types.tolist())):
             type_, own = program.distinct[number], leaves[types == number]
             self.row[own] = np.arange(len(own))
             self.counts[type_] = len(own)

@@ -73,13 +73,24 @@ def _divided(program: Program, number: int, family: Family) -> list[Signature]:
     keys = operands[:, shared]
     if (keys == keys[0]).all():
         return [Signature(number, tuple(flags), tuple(keys[0].tolist()), np.arange(count))]
-    distinct, which = np.unique(keys, axis=0, return_inverse=True)
-    order = np.argsort(which.reshape(-1), kind="stable")
-    bounds = np.searchsorted(which.reshape(-1)[order], np.arange(len(distinct) + 1))
+    which = _numbered(keys)
+    order = np.argsort(which, kind="stable")
+    begins = np.flatnonzero(np.diff(which[order], prepend=-1))
+    ends = np.append(begins[1:], count)
     return [
-        Signature(number, tuple(flags), tuple(key), order[bounds[k] : bounds[k + 1]])
-        for k, key in enumerate(distinct.tolist())
+        Signature(number, tuple(flags), tuple(key), order[begin:end])
+        for key, begin, end in zip(keys[order[begins]].tolist(), begins, ends, strict=True)
     ]
+
+
+def _numbered(keys: Any) -> Any:
+    """The rows of an array as numbers, equal for equal rows, in the same order."""
+    found, size = keys[:, 0], int(keys.max()) + 1
+    for p in range(1, keys.shape[1]):
+        if int(found.max()) >= (1 << 62) // size:
+            found = np.unique(found, return_inverse=True)[1].reshape(-1)
+        found = found * size + keys[:, p]
+    return found
 
 
 def _is_shared(column: Any, size: int, computed: bool) -> bool:
@@ -91,7 +102,7 @@ def _is_shared(column: Any, size: int, computed: bool) -> bool:
         return True
     if size == 1:  # such as the number of a row
         return False
-    distinct = len(np.unique(column))
+    distinct = int(np.count_nonzero(np.bincount(column)))
     return distinct * (2 if size >= _LARGE else _FEW) <= count
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 
-from wengert.batching.body import Body
-from wengert.batching.group import Group
+from wengert.batching.actions import run_sequence
+from wengert.batching.group import Actions, Group
 from wengert.batching.places import Places, Rows, Span
 from wengert.batching.program import Program
 from wengert.batching.schedule import Schedule
@@ -92,16 +93,42 @@ class Sweep:
 
     def forward(self) -> None:
         """Compute all values."""
-        with np.errstate(all="ignore"):
-            batches = zip(self.plan.batches, self.places.spans, self._numbers, strict=True)
-            for batch, span, number in batches:
-                group = self.groups[batch.signature]
-                if group.body is not None:
-                    group.run_forward(number, group.body)
-                elif group.family.is_sum:
-                    self._forward_sums(group, batch.places, span)
-                else:
-                    self._forward_singly(group, batch.places, span)
+        with np.errstate(all="ignore"), ExitStack() as stack:
+            actions = [group.forward_actions(stack) for group in self.groups]
+            self._run(range(len(self.plan.batches)), actions, self._forward_batch, ())
+
+    def _forward_batch(self, k: int) -> None:
+        batch, number = self.plan.batches[k], self._numbers[k]
+        group = self.groups[batch.signature]
+        if group.body is not None:
+            group.run_forward(number, group.body)
+        elif group.family.is_sum:
+            self._forward_sums(group, batch.places, self.places.spans[k])
+        else:
+            self._forward_singly(group, batch.places, self.places.spans[k])
+
+    def _run(
+        self,
+        order: Sequence[int],
+        actions: Sequence[Actions | None],
+        run: Callable[[int], None],
+        watched: Container[int],
+    ) -> None:
+        """Run batches in an order: those that stand side by side and need no thread but this one as
+        one call of native code, all others, and those that are watched, by `run`."""
+        sequence = np.zeros((len(order), 2), np.int64)
+        begin = 0
+        for at, k in enumerate(order):
+            own, number = actions[self.plan.batches[k].signature], self._numbers[k]
+            if own is not None and own.alone[number] and k not in watched:
+                sequence[at] = own.first + number * own.step, own.width
+                continue
+            if begin < at:
+                run_sequence(sequence, begin, at)
+            run(k)
+            begin = at + 1
+        if begin < len(order):
+            run_sequence(sequence, begin, len(order))
 
     def _forward_sums(self, group: Group, places: Any, span: Span) -> None:
         arena = self.values[group.output_types[0]].array
@@ -137,26 +164,53 @@ class Sweep:
         for group in self.groups:
             group.prepare_backward(self.cotangents)
         with np.errstate(all="ignore"):
-            batches = zip(self.plan.batches, self.places.spans, self._numbers, strict=True)
-            for batch, span, number in reversed(list(batches)):
-                group = self.groups[batch.signature]
-                if not group.needs_gradient:
-                    continue
-                if group.body is not None:
-                    self._backward_batch(group, group.body, number)
-                elif group.family.is_sum:
-                    self._backward_sums(group, batch.places, span)
-                else:
-                    self._backward_singly(group, batch.places, span)
+            with ExitStack() as stack:
+                actions = [
+                    group.backward_actions(stack) if group.needs_gradient else None
+                    for group in self.groups
+                ]
+                order = range(len(self.plan.batches) - 1, -1, -1)
+                self._run(order, actions, self._backward_batch, self._summed_early())
+            for number, group in enumerate(self.groups):
+                if group.needs_gradient and number not in self._summed:
+                    self._sum_shared(number, [])
 
-    def _backward_batch(self, group: Group, body: Body, number: int) -> None:
-        wholes = group.run_backward(number, body)
-        if number or not body.summed:
+    def _summed_early(self) -> set[int]:
+        """The batches after which shared cotangents are summed: the last ones of signatures that
+        share what the program computes, since it is differentiated then. Others wait."""
+        self._summed: set[int] = set()
+        producer = self.program.producer
+        return {
+            k
+            for k, (batch, number) in enumerate(zip(self.plan.batches, self._numbers, strict=True))
+            if number == 0
+            and (group := self.groups[batch.signature]).body is not None
+            and any(producer[value] >= 0 for value in group.shared.values())
+        }
+
+    def _backward_batch(self, k: int) -> None:
+        batch, number = self.plan.batches[k], self._numbers[k]
+        group = self.groups[batch.signature]
+        if not group.needs_gradient:
             return
-        # All batches of the signature have been run back.
-        order = self.places.orders[self.groups.index(group)]
-        firsts = group.family.firsts[order]
-        for value, found in group.sums(body, wholes, lambda k: self.row[firsts + k]):
+        if group.body is not None:
+            wholes = group.run_backward(number, group.body)
+            if number == 0:
+                self._sum_shared(batch.signature, wholes)
+        elif group.family.is_sum:
+            self._backward_sums(group, batch.places, self.places.spans[k])
+        else:
+            self._backward_singly(group, batch.places, self.places.spans[k])
+
+    def _sum_shared(self, number: int, wholes: Sequence[Any]) -> None:
+        """Add the cotangents of what a signature shares, once all of its batches have been run
+        back."""
+        self._summed.add(number)
+        group = self.groups[number]
+        if group.body is None or not group.body.summed:
+            return
+        firsts = group.family.firsts[self.places.orders[number]]
+        for value, found in group.sums(group.body, wholes, lambda k: self.row[firsts + k]):
             if self.row[value] >= 0:
                 self.cotangents[self.program.type(value)].array[self.row[value]] += found
             else:
