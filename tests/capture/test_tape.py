@@ -339,3 +339,25 @@ def test_a_plain_tape_makes_plain_handles():
     assert [e[0] for e in tape.entries] == [INPUT]
     tape.constant(2.0)
     assert tape.entries[1][0] is CONSTANT
+
+
+def test_parts_that_are_joined_may_be_of_any_kind(rng):
+    """Reshaped at once where all are variables of one tape and type, else one by one."""
+    x = rng.standard_normal((5, 3))
+
+    def f(x):
+        rows = [x[k] for k in range(5)]
+        view = x[1]
+        view[0] = 7.0  # views are read when they are joined
+        mixed = np.stack([x[0], np.ones(3), 1 + 0 * x[2]])
+        inner = wg.grad(lambda y: np.sum(np.stack([y, x[3], y]) ** 2))(x[4])
+        return np.sum(np.stack([*rows, view, rows[1]]) ** 3) + np.sum(mixed**2) + np.sum(inner)
+
+    value, gradient = wg.value_and_grad(f)(x)
+    y = x.copy()
+    y[1, 0] = 7.0
+    plain = np.sum(np.stack([*y, y[1], y[1]]) ** 3)
+    plain += np.sum(y[0] ** 2) + 6 + np.sum(4 * y[4])
+    np.testing.assert_allclose(value, plain)
+    wg.check_grads(f, (x,))
+    assert gradient[1, 0] == 0.0

@@ -137,12 +137,13 @@ class Reader:
         self._block_addresses: list[int] = []
         self._free, self._free_end, self._chunk = 0, 0, -1
         self._scratch: Any = np.empty(0, np.uint8)
-        self._taken: list[tuple[int, Any]] = []
+        self._scratch_at = 0
         self._inputs_seen, self._entries_seen = 0, 0
         self._setup = setup_words()
         self._put("setup", self._setup.ctypes.data)
         self._put("entries", id(self._entries))
         self._put("mask", _PLACES - 1)
+        self._put("missing", -1)
         self._grow((*_PER_ENTRY, "found"), 1024)
         self._grow(_PER_VALUE, 2048)
         self._grow(_PER_NODE, 256)
@@ -152,9 +153,9 @@ class Reader:
         self._grow(("table",), _PLACES)
         self._grow(("flags", "batch"), 64)
         self._forget_identities()
-        for k, value in tape.values.items():
+        for k in tape.values:
             if self._entries[k][0] not in (INPUT, CONSTANT):
-                self.take(k, value)
+                self.note(k)
 
     # ------------------------------------------------------------ words
 
@@ -221,11 +222,10 @@ class Reader:
         made = np.ndarray(type_.shape, type_.dtype, self._blocks[block], begin)
         return made if type_.shape else made[()]
 
-    def take(self, k: int, value: Any) -> None:
-        """Note a value that was computed otherwise."""
+    def note(self, k: int) -> None:
+        """Note that the tape has a value, which was computed otherwise."""
         self._make_room((*_PER_ENTRY, "found"), k + 1)
         self._arrays["done"][k] = 1
-        self._taken.append((k, value))
 
     # ------------------------------------------------------------ reading
 
@@ -271,9 +271,6 @@ class Reader:
         for k, value in found:
             v = self._hold(k, value)
             self._arrays["is_leaf"][v] = 1
-        for k, value in self._taken:
-            self._hold(k, value)
-        self._taken.clear()
 
     def _hold(self, k: int, value: Any) -> int:
         """Keep the value of an entry; the number of its first result."""
@@ -304,6 +301,14 @@ class Reader:
             done += self._do["look"](self._at, begin + 8 * done, count - done)
             if done >= count:
                 break
+            missing = self._get("missing")
+            if missing >= 0:
+                self._put("missing", -1)
+                if missing in self._tape.values:
+                    self._hold(missing, self._tape.values[missing])
+                else:  # given up since
+                    self._arrays["done"][missing] = 0
+                continue
             k = int(which[done])
             type_ = self._entries[k][3]
             results = len(type_) if type_.__class__ is tuple else 1
@@ -381,11 +386,12 @@ class Reader:
         room = n * runner.input_bytes + ALIGNMENT * (len(runner.sizes) + 1)
         if len(self._scratch) < room:
             self._scratch = np.empty(2 * room, np.uint8)
-        inputs, outputs = _aligned(self._scratch.ctypes.data), self._allocate(n, runner)
-        addresses, sizes = self._addresses["batch"], runner.sizes.ctypes.data
+            self._scratch_at = self._scratch.ctypes.data
+        inputs, outputs = _aligned(self._scratch_at), self._allocate(n, runner)
+        addresses, sizes = self._addresses["batch"], runner.sizes_at
         do["gather"](at, begin, end, sizes, inputs, outputs, addresses)
         if runner.plan is not None:
-            runner.plan.run(n, addresses, runner.strides.ctypes.data)
+            runner.plan.run(n, addresses, runner.strides_at)
         else:
             self._run_by_numpy(runner, n, begin)
         do["settle"](at, begin, end, sizes, addresses, self._chunk)
@@ -408,7 +414,7 @@ class Reader:
         operands = []
         for p, (flag, type_) in enumerate(zip(runner.flags, runner.input_types, strict=True)):
             if flag:
-                offset = places[p] - self._scratch.ctypes.data
+                offset = places[p] - self._scratch_at
                 operands.append(_rows(n, type_, self._scratch, offset))
             else:
                 operands.append(self._array(int(self._arrays["args"][first + p]), type_))
@@ -431,7 +437,7 @@ class Reader:
             self._arrays["address"][first + q] = address
 
     def _known(self, k: int) -> Any:
-        """The value of an entry that has one, or is a view of one that has."""
+        """The value of an entry that has a number."""
         v = int(self._arrays["where"][k])
         self._do["address_of"](self._at, v)
         return self.array(k)

@@ -24,13 +24,14 @@ from wengert.codegen.tables import numbered
 
 __all__ = ["ALIGNMENT", "BLOCKED", "CONTEXT", "VIEW", "setup_words", "word_functions"]
 
+#: `missing` is where `look` says which value it wants to have a number: one that Python computed.
 #: Per entry: `where`, `seen`, `done`. Per value: `address`, `producer`, `root`, `shift`, `is_leaf`,
 #: `block`. Per identity (operator, parameters and operand types, by address): an `example`, the
 #: `kind_of` its nodes, the `offset_of` views, and whether it `is_row`. Per node, of those that are
 #: chosen: the rest, up to `ends`. Per kind: what follows.
 CONTEXT = numbered(
     *("entries", "setup", "is_asking", "stamp", "values", "value_room", "nodes", "arg_room"),
-    *("identities", "mask", "kinds"),
+    *("identities", "mask", "kinds", "missing"),
     *("where", "seen", "done"),
     *("address", "producer", "root", "shift", "is_leaf", "block"),
     *("table", "example", "kind_of", "offset_of", "is_row"),
@@ -133,6 +134,17 @@ def _is_there(c, v):
 
 
 @words
+def _find(c, e):
+    """The number of the value of an entry that is there, or -1."""
+    v = c[CONTEXT["where"]][e]
+    if _is_there(c, v) != 0:
+        return v
+    if c[CONTEXT["done"]][e] != 0:
+        c[CONTEXT["missing"]] = e
+    return -1
+
+
+@words
 def add_value(c, address, producer, root, shift):
     """The number of a new value; `root` is its own number if it is -1."""
     v = c[CONTEXT["values"]]
@@ -153,8 +165,8 @@ def add_value(c, address, producer, root, shift):
 @words
 def _add_view(c, e, entry, q):
     """Give a view of a value that is there a number of its own."""
-    source = c[CONTEXT["where"]][_number(c, entry[_OPERANDS][_ITEMS])]
-    if _is_there(c, source) == 0:
+    source = _find(c, _number(c, entry[_OPERANDS][_ITEMS]))
+    if source < 0:
         return 0
     shift = c[CONTEXT["offset_of"]][q]
     if c[CONTEXT["is_row"]][q] != 0:
@@ -178,8 +190,8 @@ def _add_node(c, e, entry, kind):
     at = c[CONTEXT["starts"]][node]
     deepest = 0
     for k in range(operands[_LENGTH]):
-        v = where[_number(c, operands[_ITEMS + k])]
-        if _is_there(c, v) == 0:
+        v = _find(c, _number(c, operands[_ITEMS + k]))
+        if v < 0:
             return 0
         producer = c[CONTEXT["producer"]][v]
         if producer >= 0 and c[CONTEXT["depth"]][producer] > deepest:
@@ -218,10 +230,12 @@ def look(c, which, count):
         if op == setup[_SETUP["input"]] or op == setup[_SETUP["constant"]]:
             continue
         if op == setup[_SETUP["project"]]:
-            source = where[_number(c, operands[_ITEMS])]
+            source = _find(c, _number(c, operands[_ITEMS]))
             if source >= 0:
                 number = _number(c, entry[_PARAMS][_ITEMS][_ITEMS + 1])
                 where[e] = source + number
+            elif c[CONTEXT["missing"]] >= 0:
+                return i
             continue
         room = 1
         if entry[_TYPE][_CLASS] == setup[_SETUP["tuple"]]:
@@ -240,8 +254,10 @@ def look(c, which, count):
             continue
         if kind == VIEW:
             _add_view(c, e, entry, q)
-            continue
-        _add_node(c, e, entry, kind)
+        else:
+            _add_node(c, e, entry, kind)
+        if c[CONTEXT["missing"]] >= 0:
+            return i
     return count
 
 

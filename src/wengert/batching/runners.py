@@ -25,7 +25,7 @@ class Runner:
 
     flags : which operands are stacked; plan : the native form, if there is one by now
     sizes : how many operands and results, then the bytes of a row of each, 0 for an operand that is
-        shared; strides : these bytes again, as `plan` takes them
+        shared; strides : these bytes again, as `plan` takes them; `sizes_at`, `strides_at` : where
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Runner:
         self.input_bytes, self.output_bytes = sum(inputs), sum(outputs)
         self.strides = np.array([*inputs, *outputs], np.int64)
         self.sizes = np.array([len(inputs), len(outputs), *inputs, *outputs], np.int64)
+        self.sizes_at, self.strides_at = self.sizes.ctypes.data, self.strides.ctypes.data
         self.plan: Any = None
         self._rows_left = _OFTEN if native else -1
 

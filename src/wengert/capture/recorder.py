@@ -119,7 +119,7 @@ class Recorder(Tape):
                     if room is not None:
                         room.keep_to_budget(k)
                 if reader is not None:
-                    reader.take(k, values[k])
+                    reader.note(k)
         if index not in values:
             values[index] = reader.array(index)
         return values[index]

@@ -227,6 +227,20 @@ class Tape(_Fields):
             op.direct[key, params] = (params, made._type)
         return made
 
+    def apply_each(self, op: Any, args: Sequence[Any], params: Any = ()) -> list[Any]:
+        """`apply` for an operator of one operand, once for each of several."""
+        made = [self.apply(op, args[:1], params)]
+        type_ = args[0]._type
+        known = op.direct.get(((type_,), params)) if self.fast and not op.can_fail else None
+        for a in args[1:]:
+            if known is None or a._tape is not self or a._type is not type_:
+                made.append(self.apply(op, (a,), params))
+                continue
+            operands = (a._index,)  # may record a view anew
+            made.append(self.handle(self, len(self.entries), known[1]))
+            self.entries.append((op, operands, *known))
+        return made
+
     def check_open(self) -> None:
         """Raise `EscapedError` if the transformation that made this tape has ended."""
         if self.closed:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from wengert.capture.functions.registry import (
+    all_reshaped,
     axis_of,
     fresh,
     implements,
@@ -70,7 +71,7 @@ def stack(arrays: Any, axis: int = 0, *, dtype: Any = None, casting: str = "same
         raise ShapeError(f"stack: needs arrays of one shape, not {shown or 'none'}")
     shape = parts[0].shape
     number = axis_of(axis, len(shape) + 1, "stack")
-    rows = [reshaped(p, (*shape[:number], 1, *shape[number:])) for p in parts]
+    rows = all_reshaped(parts, (*shape[:number], 1, *shape[number:]))
     return concatenate(rows, number, dtype=dtype, casting=casting)
 
 

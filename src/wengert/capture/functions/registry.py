@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from wengert.ops import TABLE
 
 __all__ = [
     "PUBLIC",
+    "all_reshaped",
     "axes_of",
     "axis_of",
     "checked",
@@ -155,7 +156,7 @@ def _nested(values: Any) -> Any:
         raise ShapeError(
             f"array: the elements of a nested list must have one shape, not {sorted(shapes)}"
         )
-    rows = [reshaped(p, (1, *p.shape)) for p in parts]
+    rows = all_reshaped(parts, (1, *parts[0].shape))
     return TABLE["concatenate"](*rows, axis=0)
 
 
@@ -200,6 +201,16 @@ def result_dtype(*values: Any) -> np.dtype[Any]:
 def reshaped(x: Any, shape: tuple[int, ...]) -> Any:
     """New values with another shape (no view); nothing is recorded where the shape is the same."""
     return x if x.shape == shape else TABLE["reshape"](x, shape=shape)
+
+
+def all_reshaped(parts: Sequence[Any], shape: tuple[int, ...]) -> list[Any]:
+    """Each of several arrays of one shape with another shape."""
+    tape = parts[0]._tape if parts[0].__class__ is Variable else None
+    is_one = all(p.__class__ is Variable and p._tape is tape for p in parts)
+    if tape is None or not is_one or parts[0].shape == shape:
+        return [reshaped(p, shape) for p in parts]
+    found: list[Any] = tape.apply_each(TABLE["reshape"], parts, (("shape", shape),))
+    return found
 
 
 def view_of(x: Any, name: str, **params: Any) -> Any:
