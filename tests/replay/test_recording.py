@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import wengert as wg
+import wengert.numpy as wnp
 from wengert.capture import Recorder, Variable, capture
 from wengert.capture.view import View
 from wengert.codegen.recording_tables import BINARY, ROWS, row_number
 from wengert.errors import EscapedError, WengertError
 from wengert.graph import CONSTANT, type_of
+from wengert.ops import TABLE
 from wengert.replay import recording
 
 
@@ -182,6 +184,85 @@ def test_functions_of_one_array(function, native, monkeypatch):
         same(found, expected)
 
 
+def frozen(array):
+    array.flags.writeable = False
+    return array
+
+
+CONSTANTS = (
+    np.ones(3),
+    np.ones((2, 3), np.float32),
+    np.full((3, 2), 0.5),
+    np.ones((2, 3))[:, ::2],
+    np.asfortranarray(np.ones((2, 3))),
+    np.ones((1, 2, 3)),
+    frozen(np.ones(3)),
+    np.arange(3),
+    np.array(2.0),
+    np.ones(3, ">f8"),
+    np.ones(0),
+    np.ones(3).view(np.matrix),
+)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("k", range(len(CONSTANTS)))
+def test_a_variable_and_an_array_of_the_program(name, k, native, monkeypatch):
+    apply, forward, _ = OPERATORS[name]
+    ufunc = np.true_divide if name == "divide" else getattr(np, name)
+    array = CONSTANTS[k]
+    miss = native.objects["ufunc_miss"]
+
+    def both(x, with_native):
+        left = apply if with_native else getattr(Variable, forward)
+        right = ufunc if with_native else lambda a, b: miss(b, ufunc, "__call__", a, b)
+        values = [array, array.copy(), array]
+        for value in values:
+            left(x, value)
+            right(value, x)
+        if array.flags.writeable and array.size:
+            values[1][...] += 1  # what has changed is another constant
+            left(x, values[1])
+            right(values[1], x)
+
+    for value in ARRAYS[:4]:
+        found, errors = recorded([value], lambda x: both(x, True))
+        expected, others = recorded([value], lambda x: both(x, False))
+        assert errors == others
+        same(found, expected)
+
+
+def test_operators_of_wengerts_own(native):
+    a, xs = variables(ARRAYS)
+    b, ys = variables(ARRAYS)
+    python = native.objects["operator_miss"]
+    of_one = (wnp.sigmoid, wnp.relu, wnp.erf, TABLE["sin"], TABLE["reciprocal"])
+    of_two = (TABLE["multiply"], TABLE["maximum"], TABLE["logaddexp"])
+    for _ in range(3):
+        for x, y in zip(xs[:4], ys[:4], strict=True):
+            for op in of_one:
+                found, expected = op(x), python(op, (y,))
+                assert found._type is expected._type
+            for op in of_two:
+                for other in (x * 1.0, 2.0, np.ones(3)):
+                    own = y * 1.0 if other.__class__ is Variable else other
+                    op(x, other)
+                    python(op, (y, own))
+    same(a, b)
+    assert wnp.sigmoid(0.0) == 0.5
+    with pytest.raises(TypeError):
+        wnp.sigmoid(xs[0], xs[0], xs[0])
+
+
+def test_operators_that_can_fail_note_their_line(native):
+    tape = Recorder()
+    tape.origins = {}
+    x = tape.bound_input(type_of(np.eye(3)), np.eye(3))
+    for _ in range(3):
+        found = TABLE["cholesky"](x)
+        assert "test_recording.py" in tape.origins[found._index]
+
+
 def test_one_number_is_one_constant_of_each_dtype():
     rate = 0.1
     tape, (x, _, y, *_) = variables(ARRAYS)
@@ -312,7 +393,8 @@ def test_references_are_given_back():
     x = np.ones(3)
     op = wg.trace(lambda x: x * x, x).entries[-1][0]
     rate = 0.37
-    held = (op, type_of(x), rate, (), Variable, View, float, int, slice)
+    array, sigmoid = np.ones(3), TABLE["sigmoid"]
+    held = (op, type_of(x), rate, (), Variable, View, float, int, slice, array, sigmoid, np.ndarray)
 
     def once():
         tape = Recorder()
@@ -321,6 +403,7 @@ def test_references_are_given_back():
             y = np.sin(y * rate) * y
             z = -(rate - z / y) + z
             y = y[:][-3:] + y[0]
+            y = array * sigmoid(y) - array
         expected = tuple(tape.entries)
         tape = Recorder()
         tape.expected = expected

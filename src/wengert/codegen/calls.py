@@ -11,13 +11,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from wengert.codegen.recording import (
+from wengert.codegen.recording_entries import (
+    ARRAY,
     RECORDING,
     append_entry,
+    array_constant,
     drop,
     hold,
     index_of,
     is_handle,
+    is_plain_array,
     new_tuple,
     new_variable,
 )
@@ -37,10 +40,6 @@ __all__ = ["record_call"]
 
 _CLASS, _SIZE, _ITEMS = 1, 2, 3
 _FETCH = {"argument": 0, "tuple": 1, "list": 2, "dict": 3}
-_C_CONTIGUOUS, _WRITEABLE = 0x0001, 0x0400
-_KEEP_ORDER = 2
-#: Bytes: where an array holds its data, nd, dims, descr and flags.
-_DATA, _ND, _DIMS, _DESCR, _FLAGS = 16, 24, 32, 56, 64
 
 
 @words
@@ -108,66 +107,15 @@ def _match(signature, args, objects):
 
 @words
 def _is_array(value, node):
-    """Whether an object is a writeable array of the node's type, contiguous in memory."""
-    if value[_CLASS] != RECORDING[0][SETUP["PyArray_Type"]]:
+    """Whether an object is a plain array of the node's type."""
+    if is_plain_array(value, node[TRACED_NODE["type"]]) == 0:
         return 0
-    if value[_DESCR // 8] != node[TRACED_NODE["type"]]:
-        return 0
-    flags = half(value + _FLAGS)
-    if (flags & _WRITEABLE) == 0 or (flags & _C_CONTIGUOUS) == 0:
-        return 0
-    if half(value + _ND) != node[TRACED_NODE["nd"]]:
+    if half(value + ARRAY["nd"]) != node[TRACED_NODE["nd"]]:
         return 0
     for axis in range(node[TRACED_NODE["nd"]]):
-        if value[_DIMS // 8][axis] != node[TRACED_NODE["dims"]][axis]:
+        if value[ARRAY["dims"] // 8][axis] != node[TRACED_NODE["dims"]][axis]:
             return 0
     return 1
-
-
-@words
-def _same_contents(array, copy, size):
-    """Whether two contiguous arrays of one shape hold the same bits; `size` is in bytes."""
-    if (half(copy + _FLAGS) & _C_CONTIGUOUS) == 0 or half(array + _ND) != half(copy + _ND):
-        return 0
-    for axis in range(half(array + _ND)):
-        if array[_DIMS // 8][axis] != copy[_DIMS // 8][axis]:
-            return 0
-    a = array[_DATA // 8]
-    b = copy[_DATA // 8]
-    for k in range(size // 8):
-        if a[k] != b[k]:
-            return 0
-    if size % 8 != 0 and half(a + size - 4) != half(b + size - 4):
-        return 0
-    return 1
-
-
-@words
-def _array_constant(tape, array, node):
-    """A reference to the value number of the constant that an array becomes: a private copy, or the
-    one that an unchanged array has become before."""
-    setup = RECORDING[0]
-    snapshots = tape[TAPE["snapshots"]]
-    key = call(setup[SETUP["PyLong_FromSsize_t"]], array)
-    known = call(setup[SETUP["PyDict_GetItem"]], snapshots, key)
-    if (
-        known != 0
-        and known[_ITEMS] == array
-        and _same_contents(array, known[_ITEMS + 1], node[TRACED_NODE["size"]]) != 0
-    ):
-        drop(key)
-        return hold(known[_ITEMS + 2])
-    copy = call(setup[SETUP["PyArray_NewCopy"]], array, _KEEP_ORDER)
-    index = append_entry(tape, hold(node[TRACED_NODE["leaf"]]))
-    call(setup[SETUP["PyDict_SetItem"]], tape[TAPE["constants"]], index, copy)
-    snapshot = call(setup[SETUP["PyTuple_New"]], 3)
-    snapshot[_ITEMS] = hold(array)
-    snapshot[_ITEMS + 1] = copy
-    snapshot[_ITEMS + 2] = hold(index)
-    call(setup[SETUP["PyDict_SetItem"]], snapshots, key, snapshot)
-    drop(snapshot)
-    drop(key)
-    return index
 
 
 @words
@@ -183,7 +131,9 @@ def _record(signature, tape, objects):
             operands[_ITEMS + k] = hold(index_of(objects[i]))
             k += 1
         elif node[TRACED_NODE["check"]] == LEAF_KINDS["array"]:
-            operands[_ITEMS + k] = _array_constant(tape, objects[i], node)
+            operands[_ITEMS + k] = array_constant(
+                tape, objects[i], node[TRACED_NODE["size"]], node[TRACED_NODE["leaf"]]
+            )
             k += 1
     params = hold(signature[TRACED["params"]])
     types = hold(signature[TRACED["types"]])

@@ -7,220 +7,39 @@ what Python recorded before. Whatever they don't recognise they give to a Python
 
 The word `wengert_recording` of `state` says where the words are that `recording_tables` describes.
 
-An entry that equals the one at its place in `tape.expected` is not made anew but shared. Facts
-about CPython's objects: see `pycall`; besides, the value of a float stands at byte 16, start, stop
-and step of a slice from there on, the address of the items of a list at 24.
+An entry that equals the one at its place in `tape.expected` is not made anew but shared
+(`recording_entries`).
 """
 
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
-from wengert.codegen.recording_tables import (
-    ITEM,
-    ROW,
-    ROW_BYTES,
-    ROWS,
-    SETUP,
-    SHIFT,
-    SPREAD,
-    TAPE,
-    VARIABLE,
-    VIEW,
+from wengert.codegen.recording_entries import (
+    RECORDING,
+    append,
+    append_entry,
+    array_code,
+    array_constant,
+    constant_of,
+    drop,
+    entry_of,
+    find,
+    hold,
+    index_of,
+    is_handle,
+    is_plain_array,
+    new_variable,
 )
-from wengert.codegen.restricted import Static, call, scratch, single, words
+from wengert.codegen.recording_tables import ITEM, ROW, SETUP, TAPE, VARIABLE, VIEW
+from wengert.codegen.restricted import call, scratch, words
 
-__all__ = ["SLOTS", "append_entry", "hold", "index_of", "is_handle", "new_tuple", "new_variable"]
-
-RECORDING = Static("wengert_recording")
+__all__ = ["SLOTS"]
 
 _CLASS = 1  # the word of every object that holds its type
 _SIZE = 2  # of a list or tuple
 _ITEMS = 3  # of a tuple; of a list: the address of its items
 _START, _STOP, _STEP = 2, 3, 4  # of a slice
-_FLOAT = 2  # the value of a float
-
-# ---------------------------------------------------------------- objects
-
-
-@words
-def hold(value):
-    """A reference more; the value."""
-    call(RECORDING[0][SETUP["Py_IncRef"]], value)
-    return value
-
-
-@words
-def drop(value):
-    """A reference less."""
-    return call(RECORDING[0][SETUP["Py_DecRef"]], value)
-
-
-@words
-def is_handle(value):
-    """Whether it is a `Variable` or a `View`, and nothing derived from them."""
-    setup = RECORDING[0]
-    if value[_CLASS] == setup[SETUP["variable"]] or value[_CLASS] == setup[SETUP["view"]]:
-        return 1
-    return 0
-
-
-@words
-def equal(a, b):
-    """Whether two value numbers, as Python objects, are equal."""
-    if a == b:
-        return 1
-    number = RECORDING[0][SETUP["PyLong_AsSsize_t"]]
-    if call(number, a) == call(number, b):
-        return 1
-    return 0
-
-
-@words
-def index_of(x):
-    """The value number of a handle, or 0 for a view whose base has been assigned to; borrowed."""
-    setup = RECORDING[0]
-    if x[_CLASS] == setup[SETUP["variable"]]:
-        return x[VARIABLE["_index"]]
-    if x[_CLASS] == setup[SETUP["view"]]:
-        index = index_of(x[VIEW["_base"]])
-        if index != 0 and equal(index, x[VIEW["_seen"]]) != 0:
-            return x[VIEW["_at"]]
-    return 0
-
-
-@words
-def new_tuple(a, b, c, d):
-    """A tuple of four, which takes the references."""
-    made = call(RECORDING[0][SETUP["PyTuple_New"]], 4)
-    if made != 0:
-        # Entries are in no cycle: Python's search for cycles need not look at them.
-        call(RECORDING[0][SETUP["PyObject_GC_UnTrack"]], made)
-        made[_ITEMS] = a
-        made[_ITEMS + 1] = b
-        made[_ITEMS + 2] = c
-        made[_ITEMS + 3] = d
-    return made
-
-
-@words
-def new_variable(tape, index, type_):
-    """A variable; takes the reference to its index."""
-    setup = RECORDING[0]
-    made = call(setup[SETUP["PyType_GenericAlloc"]], setup[SETUP["variable"]], 0)
-    if made != 0:
-        made[VARIABLE["_index"]] = index
-        made[VARIABLE["_tape"]] = hold(tape)
-        made[VARIABLE["_type"]] = hold(type_)
-    return made
-
-
-@words
-def append_entry(tape, entry):
-    """Append an entry, taking the reference; a new reference to its number."""
-    setup = RECORDING[0]
-    entries = tape[TAPE["entries"]]
-    index = call(setup[SETUP["PyLong_FromSsize_t"]], entries[_SIZE])
-    call(setup[SETUP["PyList_Append"]], entries, entry)
-    drop(entry)
-    return index
-
-
-# ---------------------------------------------------------------- entries
-
-
-@words
-def find(first, second, third):
-    """The row of these keys, in one of its two places, or 0."""
-    mixed = (first ^ (second * 3) ^ (third * 7)) * SPREAD
-    number = (mixed >> SHIFT) & (ROWS - 1)
-    for k in range(2):
-        row = RECORDING[0][SETUP["table"]] + (number ^ k) * ROW_BYTES
-        if (
-            row[ROW["first"]] == first
-            and row[ROW["second"]] == second
-            and row[ROW["third"]] == third
-        ):
-            return row
-    return 0
-
-
-@words
-def expected_entry(tape, op, left, right, params, type_):
-    """The entry expected at this place, if it is this one, or 0."""
-    n = tape[TAPE["entries"]][_SIZE]
-    expected = tape[TAPE["expected"]]
-    if n >= expected[_SIZE]:
-        return 0
-    entry = expected[_ITEMS + n]
-    if entry[_ITEMS] != op or entry[_ITEMS + 2] != params or entry[_ITEMS + 3] != type_:
-        return 0
-    operands = entry[_ITEMS + 1]
-    count = 2
-    if right == 0:
-        count = 1
-    if operands[_SIZE] != count or equal(operands[_ITEMS], left) == 0:
-        return 0
-    if count == 2 and equal(operands[_ITEMS + 1], right) == 0:
-        return 0
-    return entry
-
-
-@words
-def entry_of(tape, op, left, right, params, type_):
-    """A reference to the entry (op, operands, params, type): the expected one, or a new one.
-    `right` is 0 for an operator of one operand."""
-    entry = expected_entry(tape, op, left, right, params, type_)
-    if entry != 0:
-        return hold(entry)
-    count = 2
-    if right == 0:
-        count = 1
-    operands = call(RECORDING[0][SETUP["PyTuple_New"]], count)
-    if operands == 0:
-        return 0
-    call(RECORDING[0][SETUP["PyObject_GC_UnTrack"]], operands)
-    operands[_ITEMS] = hold(left)
-    if count == 2:
-        operands[_ITEMS + 1] = hold(right)
-    return new_tuple(hold(op), operands, hold(params), hold(type_))
-
-
-@words
-def append(tape, op, left, right, params, type_):
-    """Append an entry; a new variable for it."""
-    entry = entry_of(tape, op, left, right, params, type_)
-    if entry == 0:
-        return 0
-    return new_variable(tape, append_entry(tape, entry), type_)
-
-
-@words
-def constant_of(tape, number, row):
-    """A reference to the value number of the constant that a Python float becomes."""
-    setup = RECORDING[0]
-    numbers = tape[TAPE["numbers"]]
-    leaf = row[ROW["leaf"]]
-    key = call(setup[SETUP["PyLong_FromSsize_t"]], number)
-    found = call(setup[SETUP["PyDict_GetItem"]], numbers, key)
-    if found != 0:
-        at = call(setup[SETUP["PyLong_AsSsize_t"]], found)
-        if tape[TAPE["entries"]][_ITEMS][at][_ITEMS + 3] == leaf[_ITEMS + 3]:
-            drop(key)
-            return hold(found)
-    place = scratch(1)
-    place[0] = number[_FLOAT]
-    if row[ROW["single"]] != 0:
-        place[0] = single(number[_FLOAT])
-    value = call(setup[SETUP["PyArray_Scalar"]], place, row[ROW["dtype"]], 0)
-    index = append_entry(tape, hold(leaf))
-    call(setup[SETUP["PyDict_SetItem"]], tape[TAPE["constants"]], index, value)
-    call(setup[SETUP["PyDict_SetItem"]], numbers, key, index)
-    call(setup[SETUP["PyList_Append"]], tape[TAPE["kept"]], number)
-    drop(value)
-    drop(key)
-    return index
-
 
 # ---------------------------------------------------------------- slots
 
@@ -262,6 +81,31 @@ def _with_float(tape, own, number, is_left, op):
     if row == 0 or index == 0:
         return 0
     constant = constant_of(tape, number, row)
+    first = index
+    second = constant
+    if is_left == 0:
+        first = constant
+        second = index
+    made = append(tape, row[ROW["op"]], first, second, row[ROW["params"]], row[ROW["result"]])
+    drop(constant)
+    return made
+
+
+@words
+def _with_array(tape, own, array, is_left, op):
+    code = array_code(array)
+    if code == 0:
+        return 0
+    left = own[VARIABLE["_type"]]
+    right = code
+    if is_left == 0:
+        left = code
+        right = own[VARIABLE["_type"]]
+    row = find(op, left, right)
+    index = index_of(own)
+    if row == 0 or index == 0 or is_plain_array(array, row[ROW["dtype"]]) == 0:
+        return 0
+    constant = array_constant(tape, array, row[ROW["size"]], row[ROW["leaf"]])
     first = index
     second = constant
     if is_left == 0:
@@ -353,7 +197,36 @@ def _two(left, right, key):
         return _of_two(tape, left, right, key)
     if other[_CLASS] == setup[SETUP["float"]]:
         return _with_float(tape, own, other, is_left, key)
+    if other[_CLASS] == setup[SETUP["PyArray_Type"]]:
+        return _with_array(tape, own, other, is_left, key)
     return 0
+
+
+@words
+def record_operator(op, args, names):
+    """`PyObject* tp_call(op, args, names)` of an operator's record, for one or two operands; `args`
+    is a tuple."""
+    setup = RECORDING[0]
+    count = args[_SIZE]
+    if names == 0 and (count == 1 or count == 2):
+        made = 0
+        handles = is_handle(args[_ITEMS])
+        if count == 2:
+            handles += is_handle(args[_ITEMS + 1])
+        if handles != 0:
+            if count == 1:
+                made = _unary(args[_ITEMS], op)
+            else:
+                made = _two(args[_ITEMS], args[_ITEMS + 1], op)
+            if made != 0:
+                return made
+            place = scratch(2)
+            place[0] = op
+            place[1] = args
+            return call(
+                setup[SETUP["PyObject_Vectorcall"]], setup[SETUP["operator_miss"]], place, 2, 0
+            )
+    return call(setup[SETUP["operator_call"]], op, args, names)
 
 
 @words
@@ -496,4 +369,5 @@ SLOTS = {
     "ufunc": record_ufunc,
     "function": record_function,
     "item": record_item,
+    "operator": record_operator,
 }

@@ -8,6 +8,8 @@ holds what was recorded for them:
 - `negative`: (operator, type, 0);
 - a ufunc of one operand: (ufunc, type, 0), or of two, as an operator;
 - another function of NumPy: likewise, of one array or a list of two;
+- with an array of the program on one side, a number that stands for its shape takes the place of
+  the type, and the row has its dtype and its bytes besides the entry of the constant;
 - a part `x[key]`: (class of the key, type, a number that stands for the key); `single` says that
   the result is a number, and not a view.
 """
@@ -36,6 +38,7 @@ __all__ = [
     "TRACED_NODE_BYTES",
     "VARIABLE",
     "VIEW",
+    "array_code",
     "item_code",
     "row_number",
 ]
@@ -89,10 +92,14 @@ SETUP = numbered(
     "ufunc_miss",
     "function_miss",
     "item_miss",
+    "operator_miss",
+    "operator_call",
     *(f"{name}_{what}" for name in (*BINARY, "negative") for what in ("op", "miss")),
 )
 ROWS, SHIFT = 16384, 50
-ROW = numbered("first", "second", "third", "op", "params", "result", "leaf", "dtype", "single")
+ROW = numbered(
+    "first", "second", "third", "op", "params", "result", "leaf", "dtype", "single", "size"
+)
 ROW_BYTES = 8 * len(ROW)
 
 #: Slots of `Variable`, `View` and `Tape`, as words from the start of the object: slots of a class
@@ -118,7 +125,8 @@ TAPE = {
 }
 
 #: Numbers of keys that have a row are less than `none`, which stands for a slice without an end.
-ITEM = {"bits": 31, "none": 1 << 29}
+#: Arrays that have one have few axes, and lengths of few bits.
+ITEM = {"bits": 31, "none": 1 << 29, "most_axes": 2, "axis_bits": 24}
 
 #: Spreads the bits of keys over the rows.
 SPREAD = 0x9E3779B97F4A7C15
@@ -150,6 +158,15 @@ def row_number(first: int, second: int, third: int) -> int:
     """Where the table has the row of these keys; or in the other row of the same pair."""
     mixed = (first ^ (second * 3) ^ (third * 7)) * SPREAD % 2**64
     return mixed >> SHIFT
+
+
+def array_code(shape: tuple[int, ...]) -> int:
+    """The number that stands for a shape, or 0, as in `recording_entries.array_code`."""
+    code = len(shape)
+    for length in shape:
+        code = code << ITEM["axis_bits"] | length
+    fits = len(shape) <= ITEM["most_axes"] and max(shape, default=0) < 1 << ITEM["axis_bits"]
+    return code << 1 | 1 if fits else 0
 
 
 def item_code(key: Any) -> int:

@@ -20,13 +20,15 @@ import numpy as np
 from wengert.capture import Recorder, Variable
 from wengert.capture.view import View
 from wengert.graph import CONSTANT, Type
-from wengert.ops import TABLE
+from wengert.ops import TABLE, Op
 
 __all__ = ["install"]
 
 #: The words of a type that hold `tp_as_number` and `tp_as_mapping`, and the place of `mp_subscript`
 #: in the latter.
 _AS_NUMBER, _AS_MAPPING, _SUBSCRIPT = 12, 14, 1
+#: The word of a type that holds `tp_call`.
+_CALL = 16
 _DUNDER = {
     "add": "add",
     "subtract": "sub",
@@ -39,6 +41,8 @@ _HANDLES = (Variable, View)
 #: types of the arrays decide.
 _OF_ONE = frozenset({np.sum, np.prod, np.max, np.min})
 _OF_A_LIST = frozenset({np.concatenate})
+#: Bytes of an element of an array that native code compares.
+_LEAST_BYTES = 4
 
 _lock = threading.Lock()
 _installed: _Native | None = None
@@ -57,6 +61,12 @@ def _word(address: int) -> int:
     return ctypes.c_int64.from_address(address).value
 
 
+def _operator_classes() -> list[type]:
+    """The classes of the records of operators that are called as `Op` is."""
+    found = {type(op) for op in TABLE.values()}
+    return [kind for kind in found if kind.__call__ is Op.__call__]
+
+
 class _Probe:
     """A class with Python's operators and nothing else: its slots are what `Variable`'s must be."""
 
@@ -67,6 +77,9 @@ class _Probe:
     __matmul__ = __rmatmul__ = __add__
 
     def __neg__(self) -> Any:
+        return NotImplemented
+
+    def __call__(self) -> Any:
         return NotImplemented
 
     def __getitem__(self, key: Any) -> Any:
@@ -90,6 +103,7 @@ def _layout_is_known() -> bool:
     number_slots = [_word(id(kind) + 8 * _AS_NUMBER) for kind in (*_HANDLES, probe)]
     mapping_slots = [_word(id(kind) + 8 * _AS_MAPPING) for kind in (*_HANDLES, probe)]
     places = (*BINARY.values(), NEGATIVE)
+    calls = _word(id(probe) + 8 * _CALL)
     subscripts = {_word(slot + 8 * _SUBSCRIPT) for slot in mapping_slots}
     return (
         all(_word(id(owner) + 8 * word) == id(getattr(owner, n)) for owner, n, word in slots)
@@ -98,6 +112,8 @@ def _layout_is_known() -> bool:
         and _word(_word(id(items) + 24) + 8) == id(tape)
         and [_word(id(span) + 8 * k) for k in (2, 3, 4)] == [id(1), id(2), id(3)]
         and ctypes.c_double.from_address(id(number) + 16).value == number
+        and {_word(id(kind) + 8 * _CALL) for kind in (*_operator_classes(), probe)} == {calls}
+        and calls != 0
         and len(subscripts) == 1
         and subscripts != {0}
         and all(len({_word(own + 8 * k) for own in number_slots} - {0}) == 1 for k in places)
@@ -149,6 +165,7 @@ class _Native:
             "ufunc_miss": self._ufunc_miss(Variable.__array_ufunc__),
             "function_miss": self._function_miss(Variable.__array_function__),
             "item_miss": self._item_miss(Variable.__getitem__),
+            "operator_miss": self._operator_miss(Op.__call__),
         }
         for name in (*BINARY, "negative"):
             objects[f"{name}_op"] = TABLE["contract" if name == "matmul" else name]
@@ -160,6 +177,8 @@ class _Native:
                 words[place] = self.table.ctypes.data
             elif name.startswith("PyArray"):
                 words[place] = numpy_function(name)
+            elif name == "operator_call":
+                words[place] = _word(id(_Probe) + 8 * _CALL)
             elif name in objects:
                 words[place] = id(objects[name])
             else:
@@ -175,6 +194,8 @@ class _Native:
             slots["item"] = _word(id(kind) + 8 * _AS_MAPPING) + 8 * _SUBSCRIPT
             for name, slot in slots.items():
                 ctypes.c_int64.from_address(slot).value = found[name]
+        for operators in _operator_classes():
+            ctypes.c_int64.from_address(id(operators) + 8 * _CALL).value = found["operator"]
         self.functions = []
         for name in ("ufunc", "function"):
             made = native_function(f"__array_{name}__", found[name], b"", None)
@@ -211,7 +232,11 @@ class _Native:
         added = tape.entries[before:]
         operands = [left, right]
         keys = [x._type if x.__class__ in _HANDLES else x.__class__ for x in operands]
+        array = next((k for k in (0, 1) if operands[k].__class__ is np.ndarray), None)
         number = next((k for k in (0, 1) if operands[k].__class__ is float), None)
+        if array is not None:
+            self._learn_array(key, operands, array, made, added)
+            return
         if number is None:
             if any(x.__class__ not in _HANDLES or x._tape is not tape for x in operands):
                 return
@@ -227,6 +252,41 @@ class _Native:
             leaf, added = added[0], added[1:]
         if len(added) == 1 and added[0][1] == indices and added[0][3] is made._type:
             self._learn(key, keys[0], keys[1], added[0], leaf)
+
+    def _learn_array(
+        self, key: Any, operands: list[Any], array: int, made: Any, added: list[Any]
+    ) -> None:
+        """Remember an operator on a variable and an array, operand number `array`, that has become
+        a constant, now or before."""
+        from wengert.codegen.recording_tables import array_code
+
+        value, other, entries = operands[array], operands[1 - array], made._tape.entries
+        code = array_code(value.shape)
+        if other.__class__ not in _HANDLES or not code or not value.ndim or len(added) > 2:
+            return
+        entry = added[-1]
+        at = made._tape.snapshots[id(value)][2] if id(value) in made._tape.snapshots else -1
+        wanted = (at, other._index) if array == 0 else (other._index, at)
+        leaf = entries[at]
+        if leaf[0] is not CONSTANT or leaf[3].dtype is not value.dtype or entry[1] != wanted:
+            return
+        if entry[3] is made._type and value.itemsize >= _LEAST_BYTES:
+            first, second = (code, other._type) if array == 0 else (other._type, code)
+            self._learn(key, first, second, entry, leaf, size=value.nbytes)
+
+    def _operator_miss(self, python: Callable[..., Any]) -> Callable[..., Any]:
+        def operator_miss(op: Any, args: Any) -> Any:
+            own = next(x for x in args if x.__class__ in _HANDLES)
+            before = len(own._tape.entries)
+            made = python(op, *args)
+            if made.__class__ is Variable and made._tape is own._tape and not op.can_fail:
+                if len(args) == 1:
+                    self._learn_unary(op, own, made, before)
+                else:
+                    self._learn_binary(op, args[0], args[1], made, before)
+            return made
+
+        return operator_miss
 
     def _unary_miss(self, op: Any) -> Callable[..., Any]:
         def unary_miss(x: Any) -> Any:
@@ -318,6 +378,7 @@ class _Native:
         leaf: Any = None,
         *,
         single: bool = False,
+        size: int = 0,
     ) -> None:
         """Remember an entry (its operands do not matter) under three keys: objects, or a number."""
         from wengert.codegen.recording_tables import ROW, row_number
@@ -336,6 +397,7 @@ class _Native:
             "leaf": 0 if leaf is None else id(leaf),
             "dtype": 0 if leaf is None else id(dtype),
             "single": int(single or dtype == np.float32),
+            "size": size,
         }
         # Under the GIL, as native code reads it; the old row's objects go after the row itself.
         old = self.kept.get(number)

@@ -1,0 +1,308 @@
+"""What native recording knows about objects, entries and constants (see `recording`).
+
+Facts about CPython's objects: see `pycall`; besides, the value of a float stands at byte 16, start,
+stop and step of a slice from there on, the address of the items of a list at 24.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from wengert.codegen.recording_tables import (
+    ITEM,
+    ROW,
+    ROW_BYTES,
+    ROWS,
+    SETUP,
+    SHIFT,
+    SPREAD,
+    TAPE,
+    VARIABLE,
+    VIEW,
+)
+from wengert.codegen.restricted import Static, call, half, scratch, single, words
+
+__all__ = [
+    "ARRAY",
+    "RECORDING",
+    "append",
+    "append_entry",
+    "array_code",
+    "array_constant",
+    "constant_of",
+    "drop",
+    "entry_of",
+    "find",
+    "hold",
+    "index_of",
+    "is_handle",
+    "is_plain_array",
+    "new_tuple",
+    "new_variable",
+]
+
+RECORDING = Static("wengert_recording")
+
+_CLASS = 1  # the word of every object that holds its type
+_SIZE = 2  # of a list or tuple
+_ITEMS = 3  # of a tuple; of a list: the address of its items
+_FLOAT = 2  # the value of a float
+#: Bytes: where an array holds its data, number of axes, lengths, dtype and flags.
+ARRAY = {"data": 16, "nd": 24, "dims": 32, "descr": 56, "flags": 64}
+_C_CONTIGUOUS, _WRITEABLE = 0x0001, 0x0400
+_KEEP_ORDER = 2
+
+# ---------------------------------------------------------------- objects
+
+
+@words
+def hold(value):
+    """A reference more; the value."""
+    call(RECORDING[0][SETUP["Py_IncRef"]], value)
+    return value
+
+
+@words
+def drop(value):
+    """A reference less."""
+    return call(RECORDING[0][SETUP["Py_DecRef"]], value)
+
+
+@words
+def is_handle(value):
+    """Whether it is a `Variable` or a `View`, and nothing derived from them."""
+    setup = RECORDING[0]
+    if value[_CLASS] == setup[SETUP["variable"]] or value[_CLASS] == setup[SETUP["view"]]:
+        return 1
+    return 0
+
+
+@words
+def equal(a, b):
+    """Whether two value numbers, as Python objects, are equal."""
+    if a == b:
+        return 1
+    number = RECORDING[0][SETUP["PyLong_AsSsize_t"]]
+    if call(number, a) == call(number, b):
+        return 1
+    return 0
+
+
+@words
+def index_of(x):
+    """The value number of a handle, or 0 for a view whose base has been assigned to; borrowed."""
+    setup = RECORDING[0]
+    if x[_CLASS] == setup[SETUP["variable"]]:
+        return x[VARIABLE["_index"]]
+    if x[_CLASS] == setup[SETUP["view"]]:
+        index = index_of(x[VIEW["_base"]])
+        if index != 0 and equal(index, x[VIEW["_seen"]]) != 0:
+            return x[VIEW["_at"]]
+    return 0
+
+
+@words
+def new_tuple(a, b, c, d):
+    """A tuple of four, which takes the references."""
+    made = call(RECORDING[0][SETUP["PyTuple_New"]], 4)
+    if made != 0:
+        # Entries are in no cycle: Python's search for cycles need not look at them.
+        call(RECORDING[0][SETUP["PyObject_GC_UnTrack"]], made)
+        made[_ITEMS] = a
+        made[_ITEMS + 1] = b
+        made[_ITEMS + 2] = c
+        made[_ITEMS + 3] = d
+    return made
+
+
+@words
+def new_variable(tape, index, type_):
+    """A variable; takes the reference to its index."""
+    setup = RECORDING[0]
+    made = call(setup[SETUP["PyType_GenericAlloc"]], setup[SETUP["variable"]], 0)
+    if made != 0:
+        made[VARIABLE["_index"]] = index
+        made[VARIABLE["_tape"]] = hold(tape)
+        made[VARIABLE["_type"]] = hold(type_)
+    return made
+
+
+@words
+def append_entry(tape, entry):
+    """Append an entry, taking the reference; a new reference to its number."""
+    setup = RECORDING[0]
+    entries = tape[TAPE["entries"]]
+    index = call(setup[SETUP["PyLong_FromSsize_t"]], entries[_SIZE])
+    call(setup[SETUP["PyList_Append"]], entries, entry)
+    drop(entry)
+    return index
+
+
+# ---------------------------------------------------------------- entries
+
+
+@words
+def find(first, second, third):
+    """The row of these keys, in one of its two places, or 0."""
+    mixed = (first ^ (second * 3) ^ (third * 7)) * SPREAD
+    number = (mixed >> SHIFT) & (ROWS - 1)
+    for k in range(2):
+        row = RECORDING[0][SETUP["table"]] + (number ^ k) * ROW_BYTES
+        if (
+            row[ROW["first"]] == first
+            and row[ROW["second"]] == second
+            and row[ROW["third"]] == third
+        ):
+            return row
+    return 0
+
+
+@words
+def expected_entry(tape, op, left, right, params, type_):
+    """The entry expected at this place, if it is this one, or 0."""
+    n = tape[TAPE["entries"]][_SIZE]
+    expected = tape[TAPE["expected"]]
+    if n >= expected[_SIZE]:
+        return 0
+    entry = expected[_ITEMS + n]
+    if entry[_ITEMS] != op or entry[_ITEMS + 2] != params or entry[_ITEMS + 3] != type_:
+        return 0
+    operands = entry[_ITEMS + 1]
+    count = 2
+    if right == 0:
+        count = 1
+    if operands[_SIZE] != count or equal(operands[_ITEMS], left) == 0:
+        return 0
+    if count == 2 and equal(operands[_ITEMS + 1], right) == 0:
+        return 0
+    return entry
+
+
+@words
+def entry_of(tape, op, left, right, params, type_):
+    """A reference to the entry (op, operands, params, type): the expected one, or a new one.
+    `right` is 0 for an operator of one operand."""
+    entry = expected_entry(tape, op, left, right, params, type_)
+    if entry != 0:
+        return hold(entry)
+    count = 2
+    if right == 0:
+        count = 1
+    operands = call(RECORDING[0][SETUP["PyTuple_New"]], count)
+    if operands == 0:
+        return 0
+    call(RECORDING[0][SETUP["PyObject_GC_UnTrack"]], operands)
+    operands[_ITEMS] = hold(left)
+    if count == 2:
+        operands[_ITEMS + 1] = hold(right)
+    return new_tuple(hold(op), operands, hold(params), hold(type_))
+
+
+@words
+def append(tape, op, left, right, params, type_):
+    """Append an entry; a new variable for it."""
+    entry = entry_of(tape, op, left, right, params, type_)
+    if entry == 0:
+        return 0
+    return new_variable(tape, append_entry(tape, entry), type_)
+
+
+@words
+def constant_of(tape, number, row):
+    """A reference to the value number of the constant that a Python float becomes."""
+    setup = RECORDING[0]
+    numbers = tape[TAPE["numbers"]]
+    leaf = row[ROW["leaf"]]
+    key = call(setup[SETUP["PyLong_FromSsize_t"]], number)
+    found = call(setup[SETUP["PyDict_GetItem"]], numbers, key)
+    if found != 0:
+        at = call(setup[SETUP["PyLong_AsSsize_t"]], found)
+        if tape[TAPE["entries"]][_ITEMS][at][_ITEMS + 3] == leaf[_ITEMS + 3]:
+            drop(key)
+            return hold(found)
+    place = scratch(1)
+    place[0] = number[_FLOAT]
+    if row[ROW["single"]] != 0:
+        place[0] = single(number[_FLOAT])
+    value = call(setup[SETUP["PyArray_Scalar"]], place, row[ROW["dtype"]], 0)
+    index = append_entry(tape, hold(leaf))
+    call(setup[SETUP["PyDict_SetItem"]], tape[TAPE["constants"]], index, value)
+    call(setup[SETUP["PyDict_SetItem"]], numbers, key, index)
+    call(setup[SETUP["PyList_Append"]], tape[TAPE["kept"]], number)
+    drop(value)
+    drop(key)
+    return index
+
+
+# ---------------------------------------------------------------- arrays
+
+
+@words
+def is_plain_array(value, dtype):
+    """Whether an object is a writeable array of this dtype, contiguous in memory."""
+    if value[_CLASS] != RECORDING[0][SETUP["PyArray_Type"]]:
+        return 0
+    if value[ARRAY["descr"] // 8] != dtype:
+        return 0
+    flags = half(value + ARRAY["flags"])
+    if (flags & _WRITEABLE) == 0 or (flags & _C_CONTIGUOUS) == 0:
+        return 0
+    return 1
+
+
+@words
+def array_code(value):
+    """An odd number that stands for the shape of an array, or 0."""
+    code = half(value + ARRAY["nd"])
+    if code > ITEM["most_axes"]:
+        return 0
+    for axis in range(half(value + ARRAY["nd"])):
+        length = value[ARRAY["dims"] // 8][axis]
+        if length >= 1 << ITEM["axis_bits"]:
+            return 0
+        code = (code << ITEM["axis_bits"]) | length
+    return (code << 1) | 1
+
+
+@words
+def same_contents(array, copy, size):
+    """Whether two contiguous arrays of one shape hold the same bits; `size` is in bytes."""
+    if (half(copy + ARRAY["flags"]) & _C_CONTIGUOUS) == 0:
+        return 0
+    if half(array + ARRAY["nd"]) != half(copy + ARRAY["nd"]):
+        return 0
+    for axis in range(half(array + ARRAY["nd"])):
+        if array[ARRAY["dims"] // 8][axis] != copy[ARRAY["dims"] // 8][axis]:
+            return 0
+    a = array[ARRAY["data"] // 8]
+    b = copy[ARRAY["data"] // 8]
+    for k in range(size // 8):
+        if a[k] != b[k]:
+            return 0
+    if size % 8 != 0 and half(a + size - 4) != half(b + size - 4):
+        return 0
+    return 1
+
+
+@words
+def array_constant(tape, array, size, leaf):
+    """A reference to the value number of the constant that an array becomes, with the entry `leaf`:
+    a private copy, or the one that an unchanged array has become before; `size` is in bytes."""
+    setup = RECORDING[0]
+    snapshots = tape[TAPE["snapshots"]]
+    key = call(setup[SETUP["PyLong_FromSsize_t"]], array)
+    known = call(setup[SETUP["PyDict_GetItem"]], snapshots, key)
+    if known != 0 and known[_ITEMS] == array and same_contents(array, known[_ITEMS + 1], size) != 0:
+        drop(key)
+        return hold(known[_ITEMS + 2])
+    copy = call(setup[SETUP["PyArray_NewCopy"]], array, _KEEP_ORDER)
+    index = append_entry(tape, hold(leaf))
+    call(setup[SETUP["PyDict_SetItem"]], tape[TAPE["constants"]], index, copy)
+    snapshot = call(setup[SETUP["PyTuple_New"]], 3)
+    snapshot[_ITEMS] = hold(array)
+    snapshot[_ITEMS + 1] = copy
+    snapshot[_ITEMS + 2] = hold(index)
+    call(setup[SETUP["PyDict_SetItem"]], snapshots, key, snapshot)
+    drop(snapshot)
+    drop(key)
+    return index
