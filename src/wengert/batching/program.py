@@ -74,13 +74,14 @@ class Program:
         self.where = found.where
         kinds = self._name_kinds(found)
         # Each number of a row is a value of its own, after all others.
-        distinct, number = np.unique(found.rows[found.rows >= 0], return_inverse=True)
+        is_row = found.args < 0
+        distinct, number = np.unique(-1 - found.args[is_row], return_inverse=True)
         values = found.values + len(distinct)
         self.numbers = dict(zip(range(found.values, values), distinct.tolist(), strict=True))
         self._first_number = found.values
+        self.args, self.starts, self.firsts = found.args, found.starts, found.firsts
+        self.args[is_row] = found.values + number.reshape(-1)
         family = self._family_of_kind[found.kinds]
-        self.starts, self.args = _with_rows(found, found.values + number.reshape(-1))
-        self.firsts = found.firsts
         self._set_producer(values, family, kinds)
         self.node_of = found.node_of
         family, values = self._merge_nodes(family, kinds, wrt)
@@ -348,13 +349,3 @@ class Program:
 def read_program(graph: Graph, wrt: Collection[int]) -> Program:
     """Read a graph, to be differentiated by the entries `wrt`; cost: linear in its entries."""
     return Program(graph, wrt)
-
-
-def _with_rows(found: Scanned, rows: Any) -> tuple[Any, Any]:
-    """Starts and operands of the nodes, where those that read a row have one of `rows`, its number,
-    as the last one."""
-    has = found.rows >= 0
-    if not has.any():
-        return found.starts, found.args
-    starts = found.starts + np.append(0, np.cumsum(has))
-    return starts, np.insert(found.args, found.starts[1:][has], rows)

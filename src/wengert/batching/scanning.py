@@ -43,11 +43,11 @@ class Scanned(NamedTuple):
     entries : entry of each node; kinds : nodes of one kind agree in operator, parameters and types
     of the operands (nodes of different kinds may agree too); rows : for nodes that read one row of
     an array the number of that row, which is no part of their kind, and -1 for others
-    starts, args : operands of node j are the values args[starts[j]:starts[j + 1]]
+    starts, args : operands of node j are the values args[starts[j]:starts[j + 1]]; the number r of
+    a row is one operand more, -1 - r
     firsts : its first result; a single result has the number of its entry, those of an entry with
     several come after all entries
-    where : value number of each entry, -1 for entries that are not needed
-    node_of : the node of each entry, or -1
+    where : value number of each entry; node_of : the node of each entry, or -1
     values : how many values there are
     """
 
@@ -64,14 +64,37 @@ class Scanned(NamedTuple):
 
 def scan(graph: Graph) -> Scanned:
     """Read a graph; cost: linear in its entries."""
-    if (is_started() or len(graph) >= _MANY) and is_layout_known():
-        return _scan_natively(graph)
-    return scan_by_python(graph)
+    is_native = (is_started() or len(graph) >= _MANY) and is_layout_known()
+    found = _scan_natively(graph) if is_native else scan_by_python(graph)
+    need = np.zeros(found.values, np.int64)
+    need[found.where[list(graph.outputs)]] = 1
+    live = np.empty(len(found.kinds), np.int64)
+    given = (len(live), len(graph), found.values, found.starts, found.args, found.firsts)
+    mark = _compiled()[1] if is_native else mark_live
+    dead = mark(
+        *[_at(x) if is_native and x.__class__ is not int else x for x in (*given, need, live)]
+    )
+    return _without(found, live == 0) if dead else found
+
+
+def _without(found: Scanned, dead: Any) -> Scanned:
+    """What is left without some nodes."""
+    left = ~dead
+    counts = np.diff(found.starts)
+    numbers = np.where(left, np.cumsum(left) - 1, -1)
+    return found._replace(
+        entries=found.entries[left],
+        kinds=found.kinds[left],
+        rows=found.rows[left],
+        starts=np.append(0, np.cumsum(counts[left])),
+        args=found.args[np.repeat(left, counts)],
+        firsts=found.firsts[left],
+        node_of=np.where(found.node_of >= 0, numbers[found.node_of], -1),
+    )
 
 
 def scan_by_python(graph: Graph) -> Scanned:
-    """As `scan`, without native code."""
-    live = graph.live()
+    """All nodes, without native code."""
     where, node_of = np.full((2, len(graph)), -1, np.int64)
     types: list[Any] = [entry[3] for entry in graph.entries]
     entries: list[int] = []
@@ -79,8 +102,6 @@ def scan_by_python(graph: Graph) -> Scanned:
     kinds, starts, args, rows = [], [0], [], []
     known: dict[Any, int] = {}
     for i, (op, operands, params, type_) in enumerate(graph.entries):
-        if not live[i]:
-            continue
         if op is _PROJECT:
             where[i] = where[operands[0]] + params[0][1]
             continue
@@ -94,7 +115,7 @@ def scan_by_python(graph: Graph) -> Scanned:
         node_of[i] = len(entries)
         rows.append(row)
         entries.append(i)
-        args += own
+        args += own if row < 0 else [*own, -1 - row]
         starts.append(len(args))
         if type_.__class__ is tuple:
             where[i] = len(types)
@@ -154,35 +175,29 @@ def native_row_of(setup, entry, type_):
 
 
 @words
-def _measure(entries, count, live, setup, sizes):
-    """Complete `live`, in which the outputs are marked; `sizes` gets the numbers of nodes, of their
-    operands, and of results of nodes with several."""
-    nodes = 0
-    operand_count = 0
-    extra = 0
-    i = count - 1
-    while i >= 0:
-        if live[i] != 0:
-            entry = entries[_ITEMS + i]
-            operands = entry[_OPERANDS]
-            length = operands[_LENGTH]
-            for k in range(length):
-                live[_number(setup, operands[_ITEMS + k])] = 1
-            op = entry[_OP]
-            if (
-                op != setup[SETUP["project"]]
-                and op != setup[SETUP["input"]]
-                and op != setup[SETUP["constant"]]
-            ):
-                nodes += 1
-                operand_count += length
-                if entry[_TYPE][_CLASS] == setup[SETUP["tuple"]]:
-                    extra += entry[_TYPE][_LENGTH]
-        i -= 1
-    sizes[0] = nodes
-    sizes[1] = operand_count
-    sizes[2] = extra
-    return 0
+def mark_live(nodes, count, values, starts, args, firsts, need, live):
+    """Fill `live`: which nodes compute what is needed; `need` says which values are, at first those
+    of outputs. How many nodes do not."""
+    dead = 0
+    end = values
+    j = nodes - 1
+    while j >= 0:
+        last = firsts[j] + 1
+        if firsts[j] >= count:  # several results, which come before those of later nodes
+            last = end
+            end = firsts[j]
+        live[j] = 0
+        for value in range(firsts[j], last):
+            if need[value] != 0:
+                live[j] = 1
+        if live[j] == 0:
+            dead += 1
+        else:
+            for k in range(starts[j], starts[j + 1]):
+                if args[k] >= 0:
+                    need[args[k]] = 1
+        j -= 1
+    return dead
 
 
 @words
@@ -198,7 +213,8 @@ def _same_kind(entries, entry, node, other, node_entries, rows, starts, args, ty
     if length != starts[other + 1] - starts[other]:
         return 0
     for k in range(length):
-        if types[args[starts[node] + k]] != types[args[starts[other] + k]]:
+        value = args[starts[node] + k]
+        if value >= 0 and types[value] != types[args[starts[other] + k]]:
             return 0
     return 1
 
@@ -207,8 +223,8 @@ def _same_kind(entries, entry, node, other, node_entries, rows, starts, args, ty
 def _read(
     entries,
     count,
-    live,
     setup,
+    room,
     mask,
     table,
     node_entries,
@@ -223,8 +239,9 @@ def _read(
     sizes,
 ):
     """Fill the arrays of `Scanned`. `types` gets the addresses of the values' types; `table` has
-    `mask + 1` places, all -1, for the first node of each kind. `sizes` gets the numbers of nodes,
-    of their operands and of values.
+    `mask + 1` places, all -1, for the first node of each kind. There is room for as many operands,
+    and for as many results of nodes with several: -1 if it does not suffice, or the table does not.
+    `sizes` gets the numbers of nodes, of their operands and of values.
     """
     nodes = 0
     known = 0
@@ -232,10 +249,7 @@ def _read(
     values = count
     starts[0] = 0
     for i in range(count):
-        where[i] = -1
         node_of[i] = -1
-        if live[i] == 0:
-            continue
         entry = entries[_ITEMS + i]
         op = entry[_OP]
         type_ = entry[_TYPE]
@@ -249,18 +263,23 @@ def _read(
         if op == setup[SETUP["input"]] or op == setup[SETUP["constant"]]:
             continue
         row = -1
-        if operands[_LENGTH] > 0:
+        if op == setup[SETUP["slice_index"]]:
             row = native_row_of(setup, entry, types[where[_number(setup, operands[_ITEMS])]])
         rows[nodes] = row
         hashed = op * _SPREAD
         if row < 0:
             hashed = (op ^ (entry[_PARAMS] * _MIX)) * _SPREAD
         total = starts[nodes]
+        if total + operands[_LENGTH] >= room or 2 * known > mask:
+            return -1
         for k in range(operands[_LENGTH]):
             value = where[_number(setup, operands[_ITEMS + k])]
             args[total] = value
             total += 1
             hashed = (hashed ^ (hashed >> 29) ^ types[value]) * _MIX
+        if row >= 0:
+            args[total] = -1 - row
+            total += 1
         node_entries[nodes] = i
         starts[nodes + 1] = total
         place = (hashed ^ (hashed >> 32)) & mask
@@ -283,6 +302,8 @@ def _read(
         if type_[_CLASS] == setup[SETUP["tuple"]]:
             where[i] = values
             firsts[nodes] = values
+            if values + type_[_LENGTH] > count + room:
+                return -1
             for k in range(type_[_LENGTH]):
                 types[values] = type_[_ITEMS + k]
                 values += 1
@@ -295,7 +316,7 @@ def _read(
 
 @functools.cache
 def _compiled() -> tuple[Any, Any, Any]:
-    functions = (_measure, _read)
+    functions = (_read, mark_live)
     made = []
     for function, address in zip(functions, words_addresses(functions), strict=True):
         arity = function.__code__.co_argcount
@@ -338,21 +359,19 @@ def _words_at(address: int, count: int) -> list[int]:
 
 
 def _scan_natively(graph: Graph) -> Scanned:
-    measure, read, setup = _compiled()
+    read, _, setup = _compiled()
     entries, count = graph.entries, len(graph.entries)
-    live = np.zeros(count, np.int64)
-    live[list(graph.outputs)] = 1
     sizes = np.zeros(3, np.int64)
-    measure(id(entries), count, _at(live), _at(setup), _at(sizes))
-    nodes, operands, extra = sizes.tolist()
-    node_entries, kinds, rows, firsts = np.empty((4, max(1, nodes)), np.int64)
-    starts, args = np.empty(nodes + 1, np.int64), np.empty(operands, np.int64)
-    where, types = np.empty(count, np.int64), np.empty(count + extra, np.int64)
-    node_of = np.empty(count, np.int64)
-    places = 1 << (2 * nodes + 2).bit_length()
-    table = np.full(places, -1, np.int64)
-    arrays = (table, node_entries, kinds, rows, starts, args, firsts, where, node_of, types, sizes)
-    read(id(entries), count, _at(live), _at(setup), places - 1, *map(_at, arrays))
+    room, places = 3 * count + 64, 1024
+    while True:
+        node_entries, kinds, rows, firsts, node_of, where = np.empty((6, count), np.int64)
+        starts, args = np.empty(count + 1, np.int64), np.empty(room, np.int64)
+        types, table = np.empty(count + room, np.int64), np.full(places, -1, np.int64)
+        arrays = (table, node_entries, kinds, rows, starts, args, firsts, where, node_of, types)
+        told = (id(entries), count, _at(setup), room, places - 1)
+        if read(*told, *map(_at, arrays), _at(sizes)) >= 0:
+            break
+        room, places = 4 * room, 4 * places
     nodes, operands, values = sizes.tolist()
     return Scanned(
         node_entries[:nodes],
