@@ -34,13 +34,22 @@ BINARY = ("add", "subtract", "multiply", "maximum", "minimum", "add", "multiply"
 NUMBERS = (0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 1.5, -3.0)
 
 
-def random_graph(rng: Any, size: int = 30, dtype: str = "f8", *, plain: bool = False) -> Graph:
+def random_graph(
+    rng: Any,
+    size: int = 30,
+    dtype: str = "f8",
+    *,
+    plain: bool = False,
+    sizes: tuple[int, int] = (3, 4),
+) -> Graph:
     """A graph of about `size` operators on small arrays; every sort of operator occurs.
 
     With `plain`, only such whose NumPy implementation gives the same bits for any memory layout.
+    `sizes` are the lengths of the axes.
     """
     tape = Recorder()
-    values = [tape.input(Type(s, dtype)) for s in ((3, 4), (4,), (3, 1), ())]
+    n, m = sizes
+    values = [tape.input(Type(s, dtype)) for s in ((n, m), (m,), (n, 1), ())]
     shared = [*values]
     for _ in range(size):
         x = values[rng.integers(max(0, len(values) - 12), len(values))]

@@ -13,7 +13,7 @@ from wengert.codegen.engine import begin, statistics
 from wengert.errors import NoValueError
 from wengert.graph import Graph, Type, type_of
 from wengert.graph.collecting import collecting_later
-from wengert.optimise import Optimised, optimise, stabilise
+from wengert.optimise import Optimised, optimise_for_all_sizes, stabilise_for_all_sizes
 from wengert.plan import Executable, make_plan
 from wengert.plan.donation import reusable
 from wengert.plan.products import foreseen
@@ -63,7 +63,7 @@ class Entry:
         with self.lock:
             if self._optimised is None:
                 start = time.perf_counter()
-                self._optimised = optimise(self.graph)
+                self._optimised = optimise_for_all_sizes(self.graph)
                 self.seconds["optimise"] = time.perf_counter() - start
             return self._optimised
 
@@ -119,7 +119,7 @@ def capture_entry(
                 lift=False,
                 weak=True,
                 types_only=typed,
-                prepare=lambda graph: stabilise(graph).graph,
+                prepare=stabilise_for_all_sizes,
             )
     except NoValueError as error:
         raise NoValueError(

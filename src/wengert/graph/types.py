@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from wengert.errors import DTypeError
+from wengert.graph.sizes import is_size
 
 __all__ = ["Type", "is_float", "type_of"]
 
@@ -75,7 +76,7 @@ def _make(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Type:
         if found is not None:
             return found
         made = object.__new__(Type)
-        made.shape = tuple(int(n) for n in shape)
+        made.shape = tuple([n if is_size(n) else int(n) for n in shape])
         made.dtype = dtype
         made.ndim = len(shape)
         size = 1

@@ -95,11 +95,19 @@ def _in_dtype(value: Any, type_: Type) -> Any:
 
 
 def _broadcast(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
-    # NumPy makes arrays to find this; most often the shapes are the same, or one is a number's.
+    # NumPy makes arrays to find this, and most often the shapes are the same, or one is a number's.
     different = {*shapes} - {()}
     if len(different) < 2:
         return different.pop() if different else ()
-    return np.broadcast_shapes(*different)
+    rank = max([len(shape) for shape in different])
+    found = [1] * rank
+    for shape in different:
+        for axis, n in enumerate(shape, start=rank - len(shape)):
+            if found[axis] == 1:
+                found[axis] = n
+            elif n not in (1, found[axis]):
+                raise ValueError("shapes that do not broadcast")
+    return tuple(found)
 
 
 class Elementwise(Op):

@@ -23,7 +23,7 @@ from wengert.ops.linear import Linear, as_scalar, linear, zeros
 from wengert.ops.record import TABLE, type_error
 from wengert.ops.structural import draw
 
-__all__ = ["slice_key"]
+__all__ = ["slice_key", "slice_length"]
 
 Key = tuple[Any, ...]
 
@@ -35,8 +35,15 @@ def slice_key(key: Key) -> tuple[Any, ...]:
     )
 
 
+def slice_length(start: int, stop: int, step: int) -> int:
+    """As `len(range(start, stop, step))`, also of sizes that are not known."""
+    if step > 0:
+        return (stop - start + step - 1) // step if start < stop else 0
+    return (start - stop - step - 1) // -step if stop < start else 0
+
+
 def _sliced_shape(key: Key) -> tuple[int, ...]:
-    return tuple(len(range(*k)) for k in key if not isinstance(k, int))
+    return tuple(slice_length(*k) for k in key if not isinstance(k, int))
 
 
 # ---------------------------------------------------------------- basic indexing

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from wengert.errors import ArgumentError, DTypeError, NoValueError, ShapeError
-from wengert.graph import innermost
+from wengert.graph import innermost, sizes
 from wengert.graph.types import Type
 
 __all__ = ["TABLE", "Op", "Unread", "type_error"]
@@ -150,12 +150,17 @@ class Op:
         """The type of the result for operands of these types. Cached."""
         key = (types, params)
         found = self._inferred.get(key)
+        if sizes.watching:
+            sizes.note(params, found)
         if found is None:
             self._check_call(len(types), {name for name, _ in params})
             found = self._infer(types, dict(params))
             if len(self._inferred) >= _CACHE_LIMIT:
                 self._inferred.clear()
-            self._inferred[key] = found
+            if sizes.watching:  # perhaps on sizes that come once
+                sizes.note(found)
+            else:
+                self._inferred[key] = found
         return found
 
     def _check_call(self, count: int, names: set[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from wengert.graph import Type
+from wengert.graph.sizes import decides
 from wengert.ops.arithmetic import (
     absolute,
     negative,
@@ -207,6 +208,7 @@ def _is_constant(match: Any, name: str) -> bool:
 # ---------------------------------------------------------------- constants meet
 
 
+@decides
 def _finite(value: Any) -> bool:
     # Neither an infinity nor so small that digits are lost.
     size = abs(float(value))
@@ -235,14 +237,24 @@ def _has_exact_inverse(match: Any) -> bool:
     value = match.number("a")
     if match.type.ndim == 0 or _is_length(match.tape, value):
         return False
+    return _is_power_of_two(value)
+
+
+@decides
+def _is_power_of_two(value: Any) -> bool:
     mantissa, _ = math.frexp(float(value))
     with np.errstate(all="ignore"):
         return abs(mantissa) == 0.5 and _finite(np.reciprocal(value)) and _finite(value)
 
 
+@decides
+def _may_be_length(value: Any) -> bool:
+    return bool(value >= 2 and value == int(value))
+
+
 def _is_length(tape: Any, value: Any) -> bool:
     """Whether a number is the length of an axis, or the number of elements, of some value."""
-    if value < 2 or value != int(value):
+    if not _may_be_length(value):
         return False
     types = (entry[3] for entry in tape.everything)
     return any(

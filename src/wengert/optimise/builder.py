@@ -14,7 +14,7 @@ import numpy as np
 
 from wengert.capture import Recorder
 from wengert.errors import ShapeError
-from wengert.graph import CONSTANT, INPUT, Graph, Type, type_of
+from wengert.graph import CONSTANT, INPUT, Graph, Type, sizes, type_of
 from wengert.ops import TABLE
 from wengert.optimise.folding import fold
 from wengert.optimise.printing import expression, instance
@@ -165,6 +165,8 @@ class Builder(Recorder):
         self._looks = 0
         self.stage = stage
         self.log = log
+        #: On sizes that are not known no log is written: a template has none.
+        self.is_silent = sizes.is_watched()
         self.line = ""
         self._uses: dict[int, int] = {}
         self.origin: dict[int, int] = {}
@@ -193,7 +195,10 @@ class Builder(Recorder):
         return self.handle(self, k, self.entries[k][3])
 
     def _constant(self, value: Any, dtype: Any) -> int:
-        value = dtype.type(value) if dtype is not None else np.asarray(value)[()]
+        if type(value) is sizes.Number:
+            value = value if dtype in (None, value.dtype) else value.made(dtype.type, value)
+        else:
+            value = dtype.type(value) if dtype is not None else np.asarray(value)[()]
         return self._number(value)
 
     def _array_constant(self, value: Any) -> int:
@@ -206,6 +211,8 @@ class Builder(Recorder):
         return self._number(value)
 
     def _number(self, value: Any) -> int:
+        if sizes.watching:
+            sizes.note_constant(value)
         large = value.nbytes > _LARGE
         bits = id(value) if large else value.tobytes()
         key = (CONSTANT, value.dtype, value.shape, bits)
@@ -300,12 +307,14 @@ class Builder(Recorder):
             value = fold(op, [self.constants[k] for k in operands], params, type_)
             if value is not None:
                 found = self.add_constant(value)
+                if type_.shape and type(value) is sizes.Number:  # all elements of an array
+                    found = self.emit(TABLE["broadcast_to"], (found,), (("shape", type_.shape),))
                 self.note(
                     "fold",
                     "its operands are constants",
                     "floats",
                     "kept",
-                    expression(self, (op, operands, params)),
+                    (op, operands, params),
                     found,
                 )
                 return found
@@ -330,6 +339,8 @@ class Builder(Recorder):
         return None
 
     def _note_rule(self, rule: Rule, match: Match, made: int, noted: int) -> None:
+        if self.is_silent:
+            return
         op, env = match.op, match.env
         before = expression(self, (op, match.operands, match.params), env[""])
         if not isinstance(rule.right, Term):
@@ -376,8 +387,12 @@ class Builder(Recorder):
 
     # ------------------------------------------------------------ the log
 
-    def note(self, rule: str, why: str, exact_in: str, edges: str, before: str, after: int) -> None:
-        """Write one line of the log."""
+    def note(self, rule: str, why: str, exact_in: str, edges: str, before: Any, after: int) -> None:
+        """Write one line of the log; `before` is text, or what `expression` takes."""
+        if self.is_silent:
+            return
+        if not isinstance(before, str):
+            before = expression(self, before)
         self.log.append(
             Record(
                 self.stage, rule, why, exact_in, edges, self.line, before, expression(self, after)

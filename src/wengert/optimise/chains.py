@@ -203,6 +203,8 @@ def _in_sequence(chain: _Chain) -> tuple[_Tree, int]:
 def _emitter(chain: _Chain, tree: _Tree, cost: int) -> Emit:
     def emit(builder: Builder, where: list[int]) -> int:
         made, _, _ = _product(builder, chain, tree, where, whole=True)
+        if builder.is_silent:
+            return made
         names = [
             f"%{builder.origin[where[leaf.value]]}" if where[leaf.value] in builder.origin else "…"
             for leaf in chain.leaves

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from wengert.graph import CONSTANT
+from wengert.graph.sizes import decides
 
 __all__ = ["is_moderate", "is_not_negative"]
 
@@ -56,6 +57,7 @@ def is_not_negative(tape: Any, k: int, depth: int = _DEEPEST) -> bool:
     return False
 
 
+@decides
 def is_moderate(value: Any) -> bool:
     """Whether a constant factor may be moved: it hardly matters for overflow."""
     return 2.0**-24 <= abs(float(value)) <= 2.0**24

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from wengert.graph import Type, type_of
+from wengert.graph.sizes import NotSymbolicError, Number
 from wengert.ops import TABLE
 from wengert.run import evaluate_entry
 
@@ -29,6 +30,8 @@ def fold(op: Any, values: Sequence[Any], params: tuple[tuple[str, Any], ...], ty
     total = sum(np.size(v) for v in values)
     if type_.size > max(_SMALL, total) or _work(op, values, type_) > _WORK:
         return None
+    if any(type(v) is Number for v in values):
+        return _later(op, values, params, type_)
     try:
         with np.errstate(all="ignore"):
             value = evaluate_entry(op, values, params)
@@ -41,6 +44,24 @@ def fold(op: Any, values: Sequence[Any], params: tuple[tuple[str, Any], ...], ty
         if any(value is v or np.shares_memory(value, v) for v in values if np.ndim(v)):
             value = value.copy()
     return value
+
+
+def _later(op: Any, values: Sequence[Any], params: Any, type_: Type) -> Any:
+    """The number that comes out where operands depend on sizes; it may stand for an array."""
+    if op is TABLE["reshape"]:
+        return values[0]
+    if type_.shape or any(v.shape for v in values):
+        raise NotSymbolicError
+
+    def again(*values: Any) -> Any:
+        return fold(op, values, params, type_)
+
+    run = next(v.run for v in values if type(v) is Number)
+    bits = [v.place if type(v) is Number else (v.dtype, v.tobytes()) for v in values]
+    concrete = again(*[v.value if type(v) is Number else v for v in values])
+    if concrete is None:
+        raise NotSymbolicError
+    return run.number(("fold", op, params, *bits), (again, tuple(values)), concrete)
 
 
 def _work(op: Any, values: Sequence[Any], type_: Type) -> int:

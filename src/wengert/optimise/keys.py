@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from wengert.ops.indexing import slice_length
+
 __all__ = ["as_key", "as_slice", "compose", "is_whole", "whole"]
 
 Key = tuple[Any, ...]
@@ -11,7 +13,9 @@ Key = tuple[Any, ...]
 
 def is_whole(k: Any, n: int) -> bool:
     """Whether an item of a key takes a whole axis of length n."""
-    return not isinstance(k, int) and range(*k) == range(n)
+    if isinstance(k, int) or slice_length(*k) != n:
+        return False
+    return n == 0 or (k[0] == 0 and (n == 1 or k[2] == 1))
 
 
 def whole(n: int) -> tuple[int, int, int]:

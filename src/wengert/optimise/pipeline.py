@@ -15,8 +15,18 @@ from wengert.optimise.record import Record
 from wengert.optimise.rewriting import rewrite
 from wengert.optimise.rules import BEFORE_DERIVATIVES, EXACT, LAST, RULES
 from wengert.transform.control.joining import joined_loops
+from wengert.transform.templates import for_all_sizes
 
-__all__ = ["PIPELINE", "Optimised", "Pass", "State", "optimise", "stabilise"]
+__all__ = [
+    "PIPELINE",
+    "Optimised",
+    "Pass",
+    "State",
+    "optimise",
+    "optimise_for_all_sizes",
+    "stabilise",
+    "stabilise_for_all_sizes",
+]
 
 #: How often the repeated passes may run: two or three times are usual.
 MOST_ROUNDS = 8
@@ -131,7 +141,7 @@ PIPELINE = (
 )
 
 
-class Optimised(NamedTuple):
+class Optimised:
     """An optimised graph and the log of how it came about.
 
     graph : same inputs and outputs (number, order, types) as the given graph
@@ -139,9 +149,17 @@ class Optimised(NamedTuple):
     given : the graph that was optimised
     """
 
-    graph: Graph
-    log: list[Record]
-    given: Graph
+    def __init__(self, graph: Graph, log: list[Record] | None, given: Graph) -> None:
+        self.graph = graph
+        self.given = given
+        self._log = log
+
+    @property
+    def log(self) -> list[Record]:
+        # A graph that was optimised for all sizes at once has none until somebody asks.
+        if self._log is None:
+            self._log = optimise(self.given).log
+        return self._log
 
     def __str__(self) -> str:
         """Sizes and estimated work before and after, then the log line by line."""
@@ -169,6 +187,24 @@ def stabilise(graph: Graph) -> Optimised:
     log: list[Record] = []
     made, _, _ = rewrite(graph, list(range(len(graph))), _STABLE_INDEX, log, "stabilise")
     return Optimised(made, log, graph)
+
+
+def optimise_for_all_sizes(graph: Graph) -> Optimised:
+    """As `optimise`; what was found out for other sizes is used."""
+    logs: list[list[Record]] = []
+
+    def function(graph: Graph) -> Graph:
+        made = optimise(graph)
+        logs.append(made.log)
+        return made.graph
+
+    made = for_all_sizes("optimise", graph, function)
+    return Optimised(made, logs[0] if logs else None, graph)
+
+
+def stabilise_for_all_sizes(graph: Graph) -> Graph:
+    """The graph of `stabilise`; what was found out for other sizes is used."""
+    return for_all_sizes("stabilise", graph, lambda g: stabilise(g).graph)  # type: ignore[no-any-return]
 
 
 def optimise(graph: Graph, *, reassociate: bool = True) -> Optimised:

@@ -88,7 +88,7 @@ def rewrite(
                 else:
                     k = builder.emit(op, mapped, params)
                 same[i] = alike and builder.entries[k][:3] == (op, mapped, params)
-            if k < known and len(log) == noted and k in first:
+            if k < known and len(log) == noted and k in first and not builder.is_silent:
                 text = expression(builder, (op, mapped, params))
                 log.append(_shared(stage, builder.line, text, origin[i], origin[first[k]]))
         where[i] = k

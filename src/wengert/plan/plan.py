@@ -31,6 +31,7 @@ from wengert.plan.products import Product, as_product, is_own, product_step
 from wengert.plan.steps import NativeStep, NumpyStep, moments
 from wengert.plan.storage import Lifetime, layout
 from wengert.plan.strips import with_strips
+from wengert.transform.templates import for_all_sizes
 
 __all__ = [
     "Plan",
@@ -171,11 +172,12 @@ class Planner:
 
         With `accumulating` an entry that runs alone may be the last of an accumulation.
         """
-        if accumulating:
-            self.sums = accumulations(self.graph, self._is_own_product, fusible)
-        groups = fuse(self.graph, fusible, {i: s.members for i, s in self.sums.items()})
-        needed = self._needed_outside(groups)
-        return [lower(self.graph, g, needed) if g.fused else g.members[0] for g in groups]
+        found, self.sums = for_all_sizes(
+            "accumulating units" if accumulating else "units",
+            self.graph,
+            _accumulating_units if accumulating else _units,
+        )
+        return found  # type: ignore[no-any-return]
 
     def run_unit(self, unit: LoweredGroup | int) -> None:
         """Append the steps of a unit. If it has run before, its results get new slots."""
@@ -190,18 +192,6 @@ class Planner:
         if not self.is_body:
             self._quiet_blas()
         return self._finish(inputs, outputs)
-
-    def _needed_outside(self, groups: list[Group]) -> set[int]:
-        of = {i: g.order for g in groups for i in g.members}
-        needed = set(self.graph.outputs)
-        for made in self.sums.values():
-            needed.update(made.reads)
-        for g in groups:
-            for i in g.members:
-                for k in self.graph.entries[i][1]:
-                    if of.get(k) != g.order:
-                        needed.add(k)
-        return needed
 
     # ------------------------------------------------------------ steps
 
@@ -250,14 +240,7 @@ class Planner:
         )
 
     def _as_product(self, i: int) -> Product | None:
-        _, operands, params, type_ = self.graph.entries[i]
-        if type_.dtype.str[1:] not in ("f4", "f8"):
-            return None
-        return as_product(dict(params)["spec"], *[self.graph.entries[k][3].shape for k in operands])
-
-    def _is_own_product(self, i: int) -> bool:
-        product = self._as_product(i)
-        return product is not None and is_own(product)
+        return _product_of(self.graph, i)
 
     def _product(self, product: Product, made: Accumulation) -> None:
         first, second = (made.operands[k] for k in (product.first, product.second))
@@ -436,6 +419,49 @@ class Planner:
         """A rough count of the operations of a step."""
         moved = sum(self.bytes[s] // 4 for s in (*step.reads, *step.writes))
         return moved + (step.work if isinstance(step, NativeStep) else 0)
+
+
+def _product_of(graph: Graph, i: int) -> Product | None:
+    _, operands, params, type_ = graph.entries[i]
+    if type_.dtype.str[1:] not in ("f4", "f8"):
+        return None
+    return as_product(dict(params)["spec"], *[graph.entries[k][3].shape for k in operands])
+
+
+#: What runs as one, in order; and the accumulations among it.
+_Units = tuple[list[LoweredGroup | int], dict[int, Accumulation]]
+
+
+def _units(graph: Graph) -> _Units:
+    return _with_sums(graph, {})
+
+
+def _accumulating_units(graph: Graph) -> _Units:
+    def is_own_product(i: int) -> bool:
+        product = _product_of(graph, i)
+        return product is not None and is_own(product)
+
+    return _with_sums(graph, accumulations(graph, is_own_product, fusible))
+
+
+def _with_sums(graph: Graph, sums: dict[int, Accumulation]) -> _Units:
+    groups = fuse(graph, fusible, {i: s.members for i, s in sums.items()})
+    needed = _needed_outside(graph, groups, sums)
+    found = [lower(graph, g, needed) if g.fused else g.members[0] for g in groups]
+    return found, sums
+
+
+def _needed_outside(graph: Graph, groups: list[Group], sums: dict[int, Accumulation]) -> set[int]:
+    of = {i: g.order for g in groups for i in g.members}
+    needed = set(graph.outputs)
+    for made in sums.values():
+        needed.update(made.reads)
+    for g in groups:
+        for i in g.members:
+            for k in graph.entries[i][1]:
+                if of.get(k) != g.order:
+                    needed.add(k)
+    return needed
 
 
 def _plan_body(graph: Graph) -> Plan:

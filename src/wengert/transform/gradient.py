@@ -30,6 +30,7 @@ from wengert.transform.inline import apply_graph
 from wengert.transform.locating import locating
 from wengert.transform.memory.loops import cut_loops
 from wengert.transform.memory.splits import split_within
+from wengert.transform.templates import for_all_sizes
 
 __all__ = ["grad", "gradient_runners", "jvp", "linearize", "value_and_grad", "vjp"]
 
@@ -134,7 +135,7 @@ def _by_runner(captured: Captured) -> list[Any] | None:
 def _one_by_one(captured: Captured) -> list[Any]:
     wrt = tuple(range(sum(captured.counts)))
     if current_budget() is None:
-        derived = vjp_graph(captured.graph, wrt, (0,), one=True)
+        derived = _derived(captured, wrt)
         return apply_graph(derived, captured.arguments, known=captured.known)
 
     def derive(graph: Graph) -> Graph:
@@ -142,6 +143,18 @@ def _one_by_one(captured: Captured) -> list[Any]:
 
     graph, known = cut_loops(captured, derive)
     return apply_graph(derive(graph), captured.arguments, known=known)
+
+
+def _derived(captured: Captured, wrt: tuple[int, ...]) -> Graph:
+    """The graph of value and gradient."""
+
+    def derive(graph: Graph) -> Graph:
+        return vjp_graph(graph, wrt, (0,), one=True)
+
+    if captured.tape.prepare is None:
+        return derive(captured.graph)
+    # Within a function that is being compiled, perhaps for other sizes than before.
+    return for_all_sizes(("vjp", wrt), captured.graph, derive)  # type: ignore[no-any-return]
 
 
 def _check_scalar(captured: Captured, f: Any) -> None:

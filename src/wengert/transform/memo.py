@@ -16,6 +16,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from wengert.graph import Graph
+from wengert.graph.sizes import is_watched
 
 __all__ = ["Memo", "memo_bytes", "remembered"]
 
@@ -107,6 +108,8 @@ def remembered(kind: str, graph: Graph, *rest: Hashable, make: Callable[[], Any]
     Constants count: `capture` makes those of the program inputs, so that one derived graph serves
     all graphs of a structure.
     """
+    if is_watched():
+        return make()  # a graph without numbers for its sizes comes once
     return _memo.get((kind, graph, *rest), make)
 
 
