@@ -13,7 +13,7 @@ from wengert.graph import Graph, Type, sizes
 from wengert.nn import log_softmax
 from wengert.ops import TABLE
 from wengert.optimise import optimise, stabilise
-from wengert.plan.plan import _accumulating_units, _units
+from wengert.plan.units import _accumulating, _separate
 from wengert.run import run
 from wengert.transform.graphs import vjp_graph
 from wengert.transform.templates import equal, for_all_sizes
@@ -38,8 +38,8 @@ FUNCTIONS = {
     "stabilise": stabilised,
     "gradient": gradient,
     "optimised gradient": lambda graph: optimised(gradient(graph)),
-    "units": _units,
-    "accumulating units": _accumulating_units,
+    "units": _separate,
+    "accumulating units": _accumulating,
 }
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "absent",
     "begin",
     "compile_kernels",
+    "is_made",
     "is_started",
     "prepare",
     "runtime_address",
@@ -116,6 +117,11 @@ def compile_kernels(specs: Sequence[Spec]) -> list[Compiled]:
                 _compile(rest)
                 origin.update(dict.fromkeys(rest, "llvm"))
         return [Compiled(_addresses[key], origin[key]) for key in keys]
+
+
+def is_made(spec: Spec) -> bool:
+    """Whether this process has the kernel of a structure."""
+    return "k" + spec.key() in _addresses
 
 
 def absent(specs: Sequence[Spec]) -> list[Spec]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import marshal
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,9 +28,11 @@ __all__ = [
     "Store",
     "WalkSpec",
     "is_cheap",
+    "per_spec",
 ]
 
 Bits = tuple[bool, ...]
+_T = TypeVar("_T")
 
 #: Operators that cost no more than loading a value: recomputed in a later phase, not stored.
 _CHEAP = frozenset(
@@ -161,6 +164,10 @@ class KernelSpec(_Nest):
 
     def key(self) -> str:
         """A name that is the same in every process, from the whole structure."""
+        return self._name
+
+    @functools.cached_property
+    def _name(self) -> str:
         return _key(
             "kernel",
             self.rank,
@@ -168,6 +175,21 @@ class KernelSpec(_Nest):
             [(i.name, i.operands, _plain(i.params), i.dtype.str) for i in self.body],
             [tuple(store) for store in self.stores],
         )
+
+
+def per_spec(function: Callable[[KernelSpec], _T]) -> Callable[[KernelSpec], _T]:
+    """A function of a kernel's structure, whose value is kept with it. (Looking up a structure that
+    is equal takes longer than most of what is asked of one.)"""
+    name = f"{function.__module__}.{function.__qualname__}"
+
+    @functools.wraps(function)
+    def kept(spec: KernelSpec) -> _T:
+        known = spec.__dict__
+        if name not in known:
+            known[name] = function(spec)
+        return known[name]  # type: ignore[no-any-return]
+
+    return kept
 
 
 class WalkSpec(NamedTuple):
@@ -225,6 +247,11 @@ class CallSpec(NamedTuple):
         return _key("call", self.kernel.key(), *self[1:])
 
 
+@functools.cache
+def _product_key(dtype: np.dtype[Any]) -> str:
+    return _key("product", dtype.str)
+
+
 class ProductSpec(NamedTuple):
     """The structure of a matrix product (`product`): the dtype of all its arrays."""
 
@@ -232,7 +259,7 @@ class ProductSpec(NamedTuple):
 
     def key(self) -> str:
         """A name that is the same in every process, from the whole structure."""
-        return _key("product", self.dtype.str)
+        return _product_key(self.dtype)
 
 
 Spec = KernelSpec | WalkSpec | CallSpec | ProductSpec

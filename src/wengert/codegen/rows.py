@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from wengert.codegen.kernel import KernelSpec, Store, is_cheap
+from wengert.codegen.kernel import KernelSpec, Store, is_cheap, per_spec
 
 __all__ = ["recomputed", "store_phase", "temporaries"]
 
 
+@per_spec
 def temporaries(spec: KernelSpec) -> list[int]:
     """The full values that are kept in a temporary row for a later phase."""
     full, phases = spec.is_full(), spec.phases()

@@ -95,10 +95,11 @@ class CompiledFunction(NativeCallable):
             # Inside another transformation the function is part of what that one captures.
             return self._f(*args, **kwargs)
         run = entry.executable()
+        reuse = _allowed(entry.reuse, signature) if entry.reuse else ()
+        results = run(signature.arrays, reuse)
         if not self._static and (len(args), tuple(kwargs)) not in entry.forms:
             self._show_site(entry, args, kwargs)
-        reuse = _allowed(entry.reuse, signature) if entry.reuse else ()
-        return unflatten(entry.structure, run(signature.arrays, reuse))
+        return unflatten(entry.structure, results)
 
     def _entry(
         self, signature: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]

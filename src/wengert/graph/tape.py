@@ -276,6 +276,24 @@ class Tape(_Fields):
             self.origins[index] = user_location()
         return self.handle(self, index, type_)
 
+    def record_graph(self, graph: Graph, env: list[int], live: Sequence[bool]) -> None:
+        """Append the live entries of a graph, whose types are known; `env` holds the value numbers
+        of its inputs, and afterwards those of all live entries."""
+        entries, lines, origins = self.entries, self.lines, self.origins
+        line = user_location() if lines is not None else ""
+        for i, (op, operands, params, type_) in enumerate(graph.entries):
+            if not live[i] or op is INPUT:
+                continue
+            if op is CONSTANT:
+                env[i] = self.index_of(graph.constants[i])
+                continue
+            index = env[i] = len(entries)
+            entries.append((op, tuple([env[k] for k in operands]), params, type_))
+            if lines is not None:
+                lines[index] = line
+            if op.can_fail and origins is not None:
+                origins[index] = line or user_location()
+
     # ---------------------------------------------------------------- results
 
     def index_of(self, value: Any) -> int:

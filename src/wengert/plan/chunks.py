@@ -7,11 +7,15 @@ alone, so that results are the same from run to run.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from wengert.codegen.kernel import Instruction, KernelSpec, Load, Store, is_cheap
+import numpy as np
+
+from wengert.codegen.kernel import Instruction, KernelSpec, Load, Store, is_cheap, per_spec
 from wengert.codegen.pool import worker_count
 from wengert.codegen.rows import temporaries
 from wengert.plan.lowering import LoweredGroup
@@ -40,17 +44,21 @@ _OPERATOR = {"sum": "add", "max": "maximum", "min": "minimum"}
 
 def _work_of(lowered: LoweredGroup) -> int:
     """Element operations of a call, roughly: a transcendental function counts ten."""
-    elements = 1
-    for n in lowered.sizes:
-        elements *= n
-    full = lowered.spec.is_full()
-    weight = len(lowered.loads) + len(lowered.stores)
-    for number, instruction in enumerate(lowered.spec.body, start=len(lowered.loads)):
+    return math.prod(lowered.sizes) * _weight(lowered.spec)
+
+
+@per_spec
+def _weight(spec: KernelSpec) -> int:
+    """Operations per element."""
+    full = spec.is_full()
+    weight = len(spec.loads) + len(spec.stores)
+    for number, instruction in enumerate(spec.body, start=len(spec.loads)):
         if full[number] or instruction.reduces:
             weight += 1 if instruction.reduces or is_cheap(instruction.name) else 10
-    return elements * weight
+    return weight
 
 
+@per_spec
 def _private(spec: KernelSpec) -> list[int] | None:
     """The stores that chunks must not share, or None if the kernel can't be split."""
     n = len(spec.loads)
@@ -75,12 +83,13 @@ def _bounds_of(lowered: LoweredGroup) -> list[int]:
     spec = lowered.spec
     # Twice as many as threads, if each is worth it: then no thread waits long for another.
     threads = worker_count() + 1
-    chunks = min(2 * threads, max(threads, _work_of(lowered) // _LEAST_WORK)) if threads > 1 else 1
+    work = _work_of(lowered)
+    chunks = min(2 * threads, max(threads, work // _LEAST_WORK)) if threads > 1 else 1
     length = lowered.sizes[0] if lowered.sizes else 1
     if spec.rank == 1:
         chunks = min(chunks, length // _LEAST_ELEMENTS)
     chunks = min(chunks, length)
-    if _private(spec) is None or chunks < 2 or _work_of(lowered) < _LEAST_WORK:
+    if work < _LEAST_WORK or chunks < 2 or _private(spec) is None:
         return [0, length]
     # Chunks of a single axis begin at multiples of 64 elements: aligned vectors, no shared lines.
     unit = 64 if spec.rank == 1 else 1
@@ -174,6 +183,13 @@ def block(
     return [*args, begin, end] if lowered.spec.rank else args
 
 
+@functools.cache
+def _combining(how: str, dtype: np.dtype[Any]) -> KernelSpec:
+    loads = (Load(dtype, (True,)), Load(dtype, (True,)))
+    body = (Instruction(_OPERATOR[how], (0, 1), (), dtype),)
+    return KernelSpec(1, loads, body, (Store(2, (True,), ""),))
+
+
 def _combination(lowered: LoweredGroup, k: int, first: int, part: int, target: int) -> NativeStep:
     """The step that combines a partial result with those before it."""
     store = lowered.spec.stores[k]
@@ -181,9 +197,7 @@ def _combination(lowered: LoweredGroup, k: int, first: int, part: int, target: i
     how = store.combine
     if not how:
         how = lowered.spec.body[store.value - len(lowered.spec.loads)].reduces
-    loads = (Load(dtype, (True,)), Load(dtype, (True,)))
-    body = (Instruction(_OPERATOR[how], (0, 1), (), dtype),)
-    spec = KernelSpec(1, loads, body, (Store(2, (True,), ""),))
+    spec = _combining(how, dtype)
     count = lowered.counts[k]
     args = [first, part, target, count, 0, count]
     return NativeStep([args], [first, part], [target], "combine chunks", [lowered.stores[k]], spec)

@@ -60,7 +60,6 @@ class Executable:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._arenas: list[_Arena] = []
-        self._is_first, self._is_owned = True, False
         self._output_types = [plan.graph.type(k) for k in plan.graph.outputs]
         self._handler = handler_for(self._output_types)
         self._bound = [*plan.inputs, *plan.outputs]
@@ -77,8 +76,10 @@ class Executable:
 
     def own_arena(self) -> _Arena:
         """An arena for a caller that keeps it; scalar outputs have room in it."""
-        self._is_owned = True
-        arena = _Arena(self.plan)
+        try:
+            arena = self._arenas.pop()  # that of the first call: its memory has been touched
+        except IndexError:
+            arena = _Arena(self.plan)
         scalars = [
             s for s, t in zip(self.plan.outputs, self._output_types, strict=True) if t.ndim == 0
         ]
@@ -126,11 +127,7 @@ class Executable:
                 arena.views[slot] = None
         refused = bool(arena.status[0])
         arena.status[0] = 0
-        if self._is_first and self._is_owned:
-            # Later calls have the memory of the caller's own arena.
-            self._is_first = False
-        else:
-            self._arenas.append(arena)
+        self._arenas.append(arena)
         if refused:
             self._refuse(arrays)
         return [x if x.ndim else x[()] for x in outputs]

@@ -23,8 +23,8 @@ from wengert.plan.fusion import fuse
 from wengert.plan.indices import given, positions_kernel
 from wengert.plan.lowering import LoweredGroup, lower
 from wengert.plan.moves import TARGET, walks, whole_copy, zero_fill
-from wengert.plan.plan import fusible
 from wengert.plan.storage import ALIGNMENT, Lifetime, layout
+from wengert.plan.units import fusible
 
 __all__ = ["Exported", "export_graph"]
 

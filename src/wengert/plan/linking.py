@@ -21,17 +21,31 @@ if TYPE_CHECKING:
 __all__ = ["link"]
 
 
+#: Words of a table, at least: making one takes longer than filling it.
+_CHUNK = 1024
+
+
 class _Linker:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.run: list[tuple[int, int, int]] = []
+        #: The table that is being filled: its words, its address, and how many words are left.
+        self.words = np.zeros(0, np.int64)
+        self.at = self.left = 0
         #: The address of the words of the trial of this segment, once it has short jobs.
         self.trial = 0
 
     def kept(self, words: Sequence[int]) -> int:
         """The address of words that live as long as the plan."""
-        self.plan.tables.append(np.array(words or [0], np.int64))
-        return int(self.plan.tables[-1].ctypes.data)
+        count = len(words)
+        if self.left < max(count, 1):
+            self.words = np.zeros(max(_CHUNK, count), np.int64)
+            self.plan.tables.append(self.words)
+            self.at, self.left = self.words.__array_interface__["data"][0], len(self.words)
+        first = len(self.words) - self.left
+        self.words[first : first + count] = words
+        self.left -= max(count, 1)
+        return int(self.at + 8 * first)
 
     def native(self, steps: Sequence[NativeStep], addresses: Sequence[int]) -> None:
         """Add a step, or the steps of a strip."""

@@ -14,29 +14,26 @@ import numpy as np
 
 from wengert.codegen.kernel import Spec
 from wengert.codegen.pool import worker_count
-from wengert.codegen.supported import supports
 from wengert.codegen.tables import PANEL_BYTES
 from wengert.graph import CONSTANT, INPUT, Graph, Type
-from wengert.plan.accumulation import Accumulation, accumulations
+from wengert.plan.accumulation import Accumulation
 from wengert.plan.blas import blas_threads
 from wengert.plan.chunks import kernel_step, walk_step
 from wengert.plan.control import CONTROL, lower_control
-from wengert.plan.fusion import REDUCTIONS, Group, fuse
 from wengert.plan.indices import given, index_args, indices_of
 from wengert.plan.interpreted import numpy_function, reshaped
 from wengert.plan.linking import link
-from wengert.plan.lowering import LoweredGroup, lower
+from wengert.plan.lowering import LoweredGroup
 from wengert.plan.moves import TARGET, Walk, safe_walks, turned_copy, whole_copy
-from wengert.plan.products import Product, as_product, is_own, product_step
+from wengert.plan.products import Product, is_own, product_step
 from wengert.plan.steps import NativeStep, NumpyStep, moments
 from wengert.plan.storage import Lifetime, layout
 from wengert.plan.strips import with_strips
-from wengert.transform.templates import for_all_sizes
+from wengert.plan.units import units_of
 
 __all__ = [
     "Plan",
     "Planner",
-    "fusible",
     "make_plan",
     "unlinked_plan",
 ]
@@ -89,20 +86,6 @@ _LONG = 200_000
 #: elements a copy is too much to hold.
 _FEW_ROWS, _MOST_TURNED = 128, 1 << 17
 
-#: Dtypes that loop nests handle; a half or extended float is NumPy's.
-_LOWERED = frozenset({"f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
-
-
-def fusible(op: Any, types: Sequence[Any], result: Type) -> bool:
-    """Whether a loop nest computes an operator on operands of these types."""
-    if any(t.dtype.str[1:] not in _LOWERED for t in (*types, result)):
-        return False
-    if op.name in REDUCTIONS:
-        return result.is_float and types[0].dtype == result.dtype
-    if op.name == "broadcast_to":
-        return supports("positive", result.dtype) or result.dtype.kind == "b"
-    return op.family == "elementwise" and supports(op.name, types[op.name == "where"].dtype)
-
 
 class Planner:
     """Turns the units of a graph into steps over slots."""
@@ -120,6 +103,7 @@ class Planner:
         self.constants: dict[int, Any] = {}
         self.status = -1
         self.sums: dict[int, Accumulation] = {}
+        self.products: dict[int, Product] = {}
         #: For (entry, columns) of a matrix that is read transposed the slot of a turned copy.
         self.turned: dict[tuple[int, int], int] = {}
         #: Slots that products share, whichever runs.
@@ -172,12 +156,9 @@ class Planner:
 
         With `accumulating` an entry that runs alone may be the last of an accumulation.
         """
-        found, self.sums = for_all_sizes(
-            "accumulating units" if accumulating else "units",
-            self.graph,
-            _accumulating_units if accumulating else _units,
-        )
-        return found  # type: ignore[no-any-return]
+        found = units_of(self.graph, accumulating=accumulating)
+        self.sums, self.products = found.sums, found.products
+        return found.order
 
     def run_unit(self, unit: LoweredGroup | int) -> None:
         """Append the steps of a unit. If it has run before, its results get new slots."""
@@ -212,9 +193,7 @@ class Planner:
             self.slot[i] = self.parts[operands[0]][dict(params)["number"]]
             return
         if i in self.sums:
-            product = self._as_product(self.sums[i].members[0])
-            assert product is not None
-            self._product(product, self.sums[i])
+            self._product(self.products[self.sums[i].members[0]], self.sums[i])
             return
         reads = [self._slot_for(k) for k in operands]
         if op.name == "bundle":
@@ -225,8 +204,8 @@ class Planner:
             return
         if op.name in CONTROL and self._control(i, reads):
             return
-        if op.name == "contract" and (product := self._as_product(i)) is not None:
-            self._product(product, Accumulation((i,), operands, -1, -1, False))
+        if i in self.products:
+            self._product(self.products[i], Accumulation((i,), operands, -1, -1, False))
             return
         write = self._slot_for(i)
         types: list[Any] = [self.graph.entries[k][3] for k in operands]
@@ -238,9 +217,6 @@ class Planner:
         self.steps.append(
             NumpyStep(numpy_function(op, params, types), reads, [write], f"NumPy {op.name}", [i])
         )
-
-    def _as_product(self, i: int) -> Product | None:
-        return _product_of(self.graph, i)
 
     def _product(self, product: Product, made: Accumulation) -> None:
         first, second = (made.operands[k] for k in (product.first, product.second))
@@ -258,12 +234,10 @@ class Planner:
     def _often_turned(self) -> dict[int, Product]:
         """The entries that several products with few rows would turn each for itself."""
         found: dict[tuple[int, int], list[Product]] = {}
-        live = self.graph.live()
-        for i, (op, operands, _, _) in enumerate(self.graph.entries):
-            if live[i] and op.name == "contract" and self._is_own_product(i):
-                p = self._as_product(i)
-                if p is not None and p.transposed[1] and p.repeats == 1 and p.m <= _FEW_ROWS:
-                    found.setdefault((operands[p.second], p.n), []).append(p)
+        for i, p in self.products.items():
+            if p.transposed[1] and p.repeats == 1 and p.m <= _FEW_ROWS and is_own(p):
+                operands = self.graph.entries[i][1]
+                found.setdefault((operands[p.second], p.n), []).append(p)
         return {
             k: products[0]
             for (k, _), products in found.items()
@@ -419,49 +393,6 @@ class Planner:
         """A rough count of the operations of a step."""
         moved = sum(self.bytes[s] // 4 for s in (*step.reads, *step.writes))
         return moved + (step.work if isinstance(step, NativeStep) else 0)
-
-
-def _product_of(graph: Graph, i: int) -> Product | None:
-    _, operands, params, type_ = graph.entries[i]
-    if type_.dtype.str[1:] not in ("f4", "f8"):
-        return None
-    return as_product(dict(params)["spec"], *[graph.entries[k][3].shape for k in operands])
-
-
-#: What runs as one, in order; and the accumulations among it.
-_Units = tuple[list[LoweredGroup | int], dict[int, Accumulation]]
-
-
-def _units(graph: Graph) -> _Units:
-    return _with_sums(graph, {})
-
-
-def _accumulating_units(graph: Graph) -> _Units:
-    def is_own_product(i: int) -> bool:
-        product = _product_of(graph, i)
-        return product is not None and is_own(product)
-
-    return _with_sums(graph, accumulations(graph, is_own_product, fusible))
-
-
-def _with_sums(graph: Graph, sums: dict[int, Accumulation]) -> _Units:
-    groups = fuse(graph, fusible, {i: s.members for i, s in sums.items()})
-    needed = _needed_outside(graph, groups, sums)
-    found = [lower(graph, g, needed) if g.fused else g.members[0] for g in groups]
-    return found, sums
-
-
-def _needed_outside(graph: Graph, groups: list[Group], sums: dict[int, Accumulation]) -> set[int]:
-    of = {i: g.order for g in groups for i in g.members}
-    needed = set(graph.outputs)
-    for made in sums.values():
-        needed.update(made.reads)
-    for g in groups:
-        for i in g.members:
-            for k in graph.entries[i][1]:
-                if of.get(k) != g.order:
-                    needed.add(k)
-    return needed
 
 
 def _plan_body(graph: Graph) -> Plan:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wengert.codegen.engine import is_made
 from wengert.codegen.kernel import ProductSpec
 from wengert.codegen.pool import worker_count
 from wengert.codegen.tables import PRODUCT
@@ -103,16 +104,19 @@ def is_own(product: Product) -> bool:
 
 
 def foreseen(graph: Graph) -> list[ProductSpec]:
-    """The kernels of the products of a graph that is not optimised yet, most probably: of all
-    kernels they take LLVM longest."""
-    dtypes = {}
+    """The kernels of the products of a graph that is not optimised yet, most probably, but for what
+    is there: of all kernels they take LLVM longest."""
+    dtypes: dict[Any, ProductSpec | None] = {}
     for op, operands, params, type_ in graph.entries:
-        if op.name == "contract" and type_.dtype.str[1:] in ("f4", "f8"):
+        if op.name == "contract" and type_.dtype not in dtypes:
+            if type_.dtype.str[1:] not in ("f4", "f8") or is_made(ProductSpec(type_.dtype)):
+                dtypes[type_.dtype] = None
+                continue
             shapes = [graph.entries[k][3].shape for k in operands]
             product = as_product(dict(params)["spec"], *shapes)
             if product is not None and is_own(product):
                 dtypes[type_.dtype] = ProductSpec(type_.dtype)
-    return list(dtypes.values())
+    return [spec for spec in dtypes.values() if spec is not None]
 
 
 def product_step(
@@ -157,10 +161,11 @@ def product_step(
         panels = [panel_of(c) for c in range(len(bounds) - 1)]
         step.scratch = panels
         step.blocks = [
-            _own_args(p, slots | {"panel": panel, "negate": int(negate)}, along, begin, end)
+            _own_args(whole, strides[along], panel, along, begin, end)
             for panel, (begin, end) in zip(panels, itertools.pairwise(bounds), strict=True)
         ]
 
+    whole, strides = _whole_args(p, slots, int(negate))
     step.spec = ProductSpec(dtype)
     apply(step, bounds, along)
     step.cut = _cut(p, slots, flops, apply)
@@ -180,28 +185,39 @@ def _cut(product: Product, slots: dict[str, int], flops: int, apply: Callable[..
     )
 
 
-def _own_args(
-    product: Product, given: dict[str, int], along: str, begin: int, end: int
-) -> list[int]:
-    """The arguments (`tables.PRODUCT`) of a part of a product."""
+def _whole_args(
+    product: Product, slots: dict[str, int], negate: int
+) -> tuple[list[int], dict[str, dict[str, int]]]:
+    """The arguments (`tables.PRODUCT`) of a whole product, but for the panel; and how many elements
+    from row to row, column to column or product to product of each array."""
     p = product
     ta, tb = p.transposed
     a_row, a_col = (1, p.m) if ta else (p.k, 1)
     b_row, b_col = (1, p.k) if tb else (p.n, 1)
     step_of = {"a": p.m * p.k, "b": p.k * p.n, "c": p.m * p.n, "d": p.m * p.n}
     values = dict.fromkeys(PRODUCT, 0)
-    values |= {"d": -1, "alpha": -1, **given}
+    values |= {"d": -1, "alpha": -1, **slots, "negate": negate}
     values |= {"m": p.m, "n": p.n, "k": p.k, "repeats": p.repeats, "c_row": p.n, "d_row": p.n}
     values |= {"a_row": a_row, "a_col": a_col, "b_row": b_row, "b_col": b_col}
     values |= {f"{x}_step": size for x, size in step_of.items()}
-    values[along] = end - begin
     strides = {
         "m": {"a": a_row, "c": p.n, "d": p.n},
         "n": {"b": b_col, "c": 1, "d": 1},
         "repeats": step_of,
     }
-    values |= {f"{x}_at": begin * stride for x, stride in strides[along].items()}
-    return list(values.values())
+    return list(values.values()), strides
+
+
+def _own_args(
+    whole: list[int], strides: dict[str, int], panel: int, along: str, begin: int, end: int
+) -> list[int]:
+    """The arguments of a part of a product."""
+    values = whole.copy()
+    values[PRODUCT["panel"]] = panel
+    values[PRODUCT[along]] = end - begin
+    for x, stride in strides.items():
+        values[PRODUCT[f"{x}_at"]] = begin * stride
+    return values
 
 
 def _blas_args(

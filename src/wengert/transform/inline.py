@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from wengert.graph import CONSTANT, INPUT, Graph, innermost
+from wengert.graph import CONSTANT, INPUT, Graph, Tape, innermost
+from wengert.graph.sizes import is_watched
 from wengert.run import run
 from wengert.run.budget import current_budget
 from wengert.transform.memory.entries import fitted_graph
@@ -29,11 +30,19 @@ def inline(
     `record` is called in place of `tape.record`, with operator, operands and parameters.
     """
     tape.check_open()
-    record = record or tape.record
     env: list[int] = [-1] * len(graph.entries)
     for k, arg in zip(graph.inputs, args, strict=True):
         env[k] = tape.index_of(arg)
     live = graph.live()
+    if (
+        record is None
+        and type(tape).record is Tape.record
+        and not is_watched()
+        and all(tape.entries[env[k]][3] is graph.entries[k][3] for k in graph.inputs)
+    ):
+        tape.record_graph(graph, env, live)
+        return [tape.handle(tape, env[k], tape.entries[env[k]][3]) for k in graph.outputs]
+    record = record or tape.record
     for i, (op, operands, params, _) in enumerate(graph.entries):
         if not live[i] or op is INPUT:
             continue

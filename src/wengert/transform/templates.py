@@ -260,8 +260,9 @@ class _Writer:
             parts = [self.text(getattr(value, name)) for name in value.__dataclass_fields__]
             return f"{self.constant(type(value))}({', '.join(parts)})"
         if isinstance(value, tuple) and _holds(value):
-            if type(value) is not tuple:  # a named one: it would lose its name
-                raise NotSymbolicError
+            if hasattr(value, "_fields"):
+                parts = [self.text(v) for v in value]
+                return f"{self.constant(type(value))}({', '.join(parts)})"
             return f"({''.join([self.text(v) + ', ' for v in value])})"
         return self.constant(value)
 
