@@ -2,16 +2,22 @@
 
 An execution engine owns its target machine: there is one of each per module, kept for the life of
 the process, since compiled functions hold addresses into it.
+
+llvmlite lets one thread at a time into LLVM, since modules of one context share data. Here every
+module has a context of its own, and a target machine that nobody else uses meanwhile: then threads
+make machine code at the same time (`_machine_code`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llvmlite import binding
+from llvmlite.binding import ffi
 
 from wengert.codegen import ir
 from wengert.codegen.kernel import CallSpec, ProductSpec, Spec, WalkSpec
@@ -60,9 +66,40 @@ def _target_machine(level: int = 2) -> Any:
     )
 
 
-@functools.cache
-def _emitter(level: int) -> Any:
-    return _target_machine(level)
+#: Target machines that no thread uses, by the level of optimisation.
+_free_machines: dict[int, list[Any]] = {}
+
+
+@contextlib.contextmanager
+def _machine(level: int) -> Iterator[Any]:
+    """A target machine for this thread alone."""
+    free = _free_machines.setdefault(level, [])
+    try:
+        machine = free.pop()
+    except IndexError:
+        machine = _target_machine(level)
+    yield machine
+    free.append(machine)
+
+
+def _parsed(text: str) -> Any:
+    return binding.parse_assembly(text, binding.create_context())
+
+
+def _machine_code(machine: Any, parsed: Any) -> bytes:
+    """The object file of a module that has a context of its own, while other threads may be in LLVM
+    too."""
+    emit = ffi.lib.LLVMPY_TargetMachineEmitToMemory
+    emit = getattr(emit, "_cfn", emit)  # without llvmlite's lock
+    with ffi.OutputString() as error:
+        buffer = emit(machine, parsed, 1, error)
+        if not buffer:
+            raise RuntimeError(str(error))
+    try:
+        start = ffi.lib.LLVMPY_GetBufferStart(buffer)
+        return ctypes.string_at(start, ffi.lib.LLVMPY_GetBufferSize(buffer))
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
 def vector_bytes() -> int:
@@ -126,30 +163,31 @@ class Code:
 
     def hot_object(self) -> bytes:
         """The object file of the hot functions, which the first code calls by their names."""
-        return bytes(_emitter(2).emit_object(binding.parse_assembly(self._hot_text)))
+        with _machine(2) as machine:
+            return _machine_code(machine, _parsed(self._hot_text))
 
     def first(self) -> bytes:
         """The object file of the first code: `hop(name)` and `word(name)` of each function."""
-        parsed = binding.parse_assembly(self._rest + "".join(map(self._hop, self.names)))
-        return bytes(_emitter(0).emit_object(parsed))
+        with _machine(0) as machine:
+            return _machine_code(machine, _parsed(self._rest + "".join(map(self._hop, self.names))))
 
     def optimised(self) -> bytes:
         """The object file of the optimised code."""
-        machine = _emitter(2)
-        parsed = binding.parse_assembly(self._text)
+        parsed = _parsed(self._text)
         parsed.verify()
-        if self.in_registers:
-            builder = binding.create_pass_builder(
-                machine, binding.create_pipeline_tuning_options(1)
-            )
-            passes = binding.create_new_function_pass_manager()
-            passes.add_sroa_pass()
-            passes.add_simplify_cfg_pass()
-            passes.add_instruction_combine_pass()
-            for function in parsed.functions:
-                if not function.is_declaration:
-                    passes.run(function, builder)
-        return bytes(machine.emit_object(parsed))
+        with _machine(2) as machine:
+            if self.in_registers:
+                builder = binding.create_pass_builder(
+                    machine, binding.create_pipeline_tuning_options(1)
+                )
+                passes = binding.create_new_function_pass_manager()
+                passes.add_sroa_pass()
+                passes.add_simplify_cfg_pass()
+                passes.add_instruction_combine_pass()
+                for function in parsed.functions:
+                    if not function.is_declaration:
+                        passes.run(function, builder)
+            return _machine_code(machine, parsed)
 
     def _hop(self, name: str) -> str:
         kind = self._types[name]

@@ -44,6 +44,9 @@ __all__ = [
 _TRIM_EVERY = 32
 
 _lock = threading.RLock()
+#: Kernels that some thread compiles, without the lock; and what tells that they are there.
+_in_progress: set[str] = set()
+_there = threading.Condition(_lock)
 #: Held while the runtime is loaded, which needs no kernels.
 _runtime_lock = threading.RLock()
 _is_prepared = False
@@ -56,6 +59,8 @@ def _before_fork() -> None:
     background.settle()
     _runtime_lock.acquire()
     _lock.acquire()
+    while _in_progress:
+        _there.wait()
 
 
 def _after_fork() -> None:
@@ -105,18 +110,31 @@ def compile_kernels(specs: Sequence[Spec]) -> list[Compiled]:
     Those that exist neither in this process nor on disk are compiled together, as one module: its
     object file is kept, and for each kernel a small file that names it.
     """
-    with _lock:
-        keys = ["k" + spec.key() for spec in specs]
-        missing = {k: spec for k, spec in zip(keys, specs, strict=True) if k not in _addresses}
-        origin = dict.fromkeys(keys, "memory")
-        if missing:
-            found = _from_disk(list(missing))
-            origin.update(dict.fromkeys(found, "disk"))
-            rest = {k: spec for k, spec in missing.items() if k not in found}
-            if rest:
-                _compile(rest)
-                origin.update(dict.fromkeys(rest, "llvm"))
-        return [Compiled(_addresses[key], origin[key]) for key in keys]
+    keys = ["k" + spec.key() for spec in specs]
+    by_key = dict(zip(keys, specs, strict=True))
+    origin = dict.fromkeys(keys, "memory")
+    while True:
+        with _lock:
+            missing = [k for k in by_key if k not in _addresses and k not in _in_progress]
+            if missing:
+                found = _from_disk(missing)
+                origin.update(dict.fromkeys(found, "disk"))
+            rest = {k: by_key[k] for k in missing if k not in _addresses}
+            if not rest:
+                # What others compile; if one of them fails, it is tried here.
+                while not _in_progress.isdisjoint(by_key):
+                    _there.wait()
+                if all(k in _addresses for k in by_key):
+                    return [Compiled(_addresses[key], origin[key]) for key in keys]
+                continue
+            _in_progress.update(rest)
+        try:
+            _compile(rest)
+            origin.update(dict.fromkeys(rest, "llvm"))
+        finally:
+            with _lock:
+                _in_progress.difference_update(rest)
+                _there.notify_all()
 
 
 def is_made(spec: Spec) -> bool:
@@ -155,8 +173,9 @@ def _compile(specs: dict[str, Spec]) -> None:
     start = time.perf_counter()
     from wengert.codegen.compiler import kernels_code
 
-    statistics["modules"] += 1
-    number = statistics["modules"]
+    with _lock:
+        statistics["modules"] += 1
+        number = statistics["modules"]
 
     def keep(body: bytes) -> None:
         name = cache.file_name(" ".join(specs)) + "-object"
@@ -167,8 +186,9 @@ def _compile(specs: dict[str, Spec]) -> None:
             cache.trim()
 
     _make(kernels_code(specs), keep)
-    statistics["compiled"] += len(specs)
-    statistics["seconds"] += time.perf_counter() - start
+    with _lock:
+        statistics["compiled"] += len(specs)
+        statistics["seconds"] += time.perf_counter() - start
 
 
 def _make(
