@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
-import importlib.util
 import os
 import threading
 import time
@@ -21,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 from wengert.codegen import background, cache, elf, state
 from wengert.codegen.kernel import Spec
 from wengert.codegen.pool import ensure_pool
-from wengert.codegen.restricted import words_name
 from wengert.codegen.tables import FURTHER
 
 if TYPE_CHECKING:
@@ -268,6 +266,8 @@ def _prepare() -> None:
 
 def _load_llvm() -> None:
     """Load LLVM's library, as importing `llvmlite` does, but without holding Python's lock."""
+    import importlib.util
+
     spec = importlib.util.find_spec("llvmlite")
     for folder in (spec.submodule_search_locations if spec is not None else None) or ():
         path = os.path.join(folder, "binding", "libllvmlite.so")
@@ -284,6 +284,8 @@ def is_started() -> bool:
 
 def words_addresses(functions: Sequence[Any]) -> list[int]:
     """The addresses of functions of words (see `restricted`), which are kept on disk as one."""
+    from wengert.codegen.restricted import words_name
+
     names = [words_name(f) for f in functions]
     with _lock:
         if any(name not in _addresses for name in names):

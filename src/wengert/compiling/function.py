@@ -22,6 +22,7 @@ from wengert.compiling.entry import Entry, capture_entry
 from wengert.compiling.signature import Signature, argument_numbers
 from wengert.errors import ArgumentError
 from wengert.graph import Graph
+from wengert.graph.collecting import collecting_later
 from wengert.plan import NativeCallable, Site, enter_directly
 
 __all__ = ["CompiledFunction", "compile_function"]
@@ -89,11 +90,25 @@ class CompiledFunction(NativeCallable):
             found = self._calls.record(args)
             if found is not INLINE:
                 return found
-        signature = Signature(args, kwargs, self._static, function_name(self._f))
-        entry = None if signature.traced else self._entry(signature, args, kwargs)
+        with collecting_later():
+            signature, entry = self._prepared(args, kwargs)
+            if entry is not None and entry.executable().plan.is_brief:
+                return self._first(entry, signature, args, kwargs)
         if entry is None:
             # Inside another transformation the function is part of what that one captures.
             return self._f(*args, **kwargs)
+        return self._first(entry, signature, args, kwargs)
+
+    def _prepared(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Signature, Entry | None]:
+        signature = Signature(args, kwargs, self._static, function_name(self._f))
+        return signature, None if signature.traced else self._entry(signature, args, kwargs)
+
+    def _first(
+        self, entry: Entry, signature: Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run what was prepared; calls like this one enter native code from now on."""
         run = entry.executable()
         reuse = _allowed(entry.reuse, signature) if entry.reuse else ()
         results = run(signature.arrays, reuse)

@@ -21,11 +21,12 @@ import operator
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
 __all__ = [
+    "Fields",
     "NotSymbolicError",
     "Number",
     "Run",
@@ -36,6 +37,15 @@ __all__ = [
     "note",
     "note_constant",
 ]
+
+
+class Fields:
+    """What a template can write down that is more than a tuple: a class whose objects are made of
+    `fields`, in this order."""
+
+    __slots__ = ()
+
+    fields: ClassVar[tuple[str, ...]] = ()
 
 
 class NotSymbolicError(BaseException):

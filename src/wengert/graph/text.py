@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -63,6 +62,8 @@ def graph_text(graph: Graph) -> str:
 
 def graph_dot(graph: Graph) -> str:
     """The graph in Graphviz's language: a node per entry that an output needs, types on edges."""
+    import json  # by programs that draw only
+
     live = graph.live()
     lines = ["digraph wengert {", "  node [shape=box];"]
     for i, (op, operands, params, _) in enumerate(graph.entries):

@@ -49,7 +49,8 @@ class RuleIndex:
 
     def may_change(self, op: Any) -> bool:
         """Whether there are rules for applications of this operator."""
-        return bool(self._families) or op in self._by_op
+        families = [rule.left.op.of for rule in self._families]
+        return op in self._by_op or any(of is op or of == op.family for of in families)
 
     def candidates(self, op: Any, heads: tuple[Any, ...]) -> tuple[_Candidate, ...]:
         """The rules whose left side may match `op` applied to operands made by `heads`."""

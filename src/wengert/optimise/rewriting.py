@@ -39,6 +39,8 @@ def rewrite(
     -------
     The graph, its `origin`, and its `settled`
     """
+    if settled and not instead and _is_settled(graph, settled, more):
+        return graph, origin, settled
     builder = Builder(index, stage=stage, log=log)
     uses = [0] * len(graph.entries)
     live = graph.live()
@@ -97,6 +99,16 @@ def rewrite(
         if origin[i] >= 0 and op is not CONSTANT:
             builder.origin.setdefault(k, origin[i])
     return builder.finished([where[k] for k in graph.outputs], [where[k] for k in graph.inputs])
+
+
+def _is_settled(graph: Graph, settled: Set[int], more: RuleIndex | None) -> bool:
+    """Whether no entry would change: all have come from a builder, and no rule fits."""
+    leaves = sum(op is INPUT or op is CONSTANT for op, *_ in graph.entries)
+    if len(settled) + leaves < len(graph.entries):
+        return False
+    return more is None or not any(
+        more.may_change(op) for op, *_ in graph.entries if op is not INPUT and op is not CONSTANT
+    )
 
 
 def _shared(stage: str, line: str, text: str, own: int, other: int) -> Record:

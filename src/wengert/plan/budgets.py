@@ -68,7 +68,7 @@ class _Fitter:
         planner = Planner(graph)
         inputs = planner.begin()
         self.units = planner.units(accumulating=True)
-        self.sums = planner.sums
+        self.sums, self.products = planner.sums, planner.products
         for unit in self.units:
             self.scratch.append(self._run_once(planner, unit))
         self.shared = sum([_aligned(planner.bytes[s]) for s in planner.panels])
@@ -201,7 +201,7 @@ class _Fitter:
         if schedule is None:
             return None
         planner = Planner(self.graph)
-        planner.sums = self.sums
+        planner.sums, planner.products = self.sums, self.products
         inputs = planner.begin()
         own = set(self.graph.outputs)
         for k in (*self.graph.inputs, *self.graph.constants):

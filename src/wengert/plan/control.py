@@ -9,7 +9,6 @@ native code: then the interpreter runs the whole entry.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ __all__ = ["CONTROL", "ControlStep", "lower_control"]
 _FRAME, _ADDRESS, _OUTER = SOURCES["frame"], SOURCES["address"], SOURCES["outer"]
 
 
-@dataclass(eq=False, repr=False)
 class ControlStep:
     """What a step of control flow is given.
 
@@ -37,12 +35,23 @@ class ControlStep:
     kept : arrays whose addresses are in `args`
     """
 
-    runtime: str
-    args: list[int]
-    frame_bytes: int
-    inner: list[Any]
-    runs: int = 1
-    kept: list[Any] = field(default_factory=list)
+    __slots__ = ("args", "frame_bytes", "inner", "kept", "runs", "runtime")
+
+    def __init__(
+        self,
+        runtime: str,
+        args: list[int],
+        frame_bytes: int,
+        inner: list[Any],
+        runs: int = 1,
+        kept: list[Any] | None = None,
+    ) -> None:
+        self.runtime = runtime
+        self.args = args
+        self.frame_bytes = frame_bytes
+        self.inner = inner
+        self.runs = runs
+        self.kept: list[Any] = kept or []
 
 
 class _Frame:

@@ -14,7 +14,6 @@ reduction is complete only when the whole nest has run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from wengert.graph import CONSTANT, INPUT, Graph, Type
@@ -35,7 +34,6 @@ _LONGEST_ROW = 32768
 Axes = tuple[int, ...]
 
 
-@dataclass(eq=False, repr=False)
 class Group:
     """Entries that run together.
 
@@ -50,14 +48,24 @@ class Group:
     fused : False for an entry that runs alone, by its own kernel or by NumPy
     """
 
-    order: int
-    shape: tuple[int, ...] = ()
-    members: list[int] = field(default_factory=list)
-    axes: dict[int, Axes] = field(default_factory=dict)
-    row: int | None = None
-    cuts: set[int] = field(default_factory=set)
-    late: set[int] = field(default_factory=set)
-    fused: bool = True
+    __slots__ = ("axes", "cuts", "fused", "late", "members", "order", "row", "shape")
+
+    def __init__(
+        self,
+        order: int,
+        shape: tuple[int, ...] = (),
+        members: list[int] | None = None,
+        *,
+        fused: bool = True,
+    ) -> None:
+        self.order = order
+        self.shape = shape
+        self.members: list[int] = members or []
+        self.axes: dict[int, Axes] = {}
+        self.row: int | None = None
+        self.cuts: set[int] = set()
+        self.late: set[int] = set()
+        self.fused = fused
 
 
 def _dims(shape: Iterable[int]) -> Axes:

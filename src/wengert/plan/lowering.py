@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from wengert.codegen.kernel import Instruction, KernelSpec, Load, Store
 from wengert.graph import Graph
+from wengert.graph.sizes import Fields
 from wengert.plan.fusion import REDUCTIONS, Axes, Group
 
 __all__ = ["LoweredGroup", "lower"]
@@ -15,8 +15,7 @@ __all__ = ["LoweredGroup", "lower"]
 _ALIASES = ("reshape", "broadcast_to", "positive", "stop_gradient")
 
 
-@dataclass(eq=False, repr=False)
-class LoweredGroup:
+class LoweredGroup(Fields):
     """A kernel and what it is called with.
 
     spec : its structure
@@ -27,14 +26,30 @@ class LoweredGroup:
     members : the entries that it computes
     """
 
-    spec: KernelSpec
-    loads: list[int]
-    stores: list[int]
-    sizes: list[int]
-    load_strides: list[list[int]]
-    store_strides: list[list[int]]
-    counts: list[int]
-    members: list[int]
+    fields = (
+        *("spec", "loads", "stores", "sizes"),
+        *("load_strides", "store_strides", "counts", "members"),
+    )
+
+    def __init__(
+        self,
+        spec: KernelSpec,
+        loads: list[int],
+        stores: list[int],
+        sizes: list[int],
+        load_strides: list[list[int]],
+        store_strides: list[list[int]],
+        counts: list[int],
+        members: list[int],
+    ) -> None:
+        self.spec = spec
+        self.loads = loads
+        self.stores = stores
+        self.sizes = sizes
+        self.load_strides = load_strides
+        self.store_strides = store_strides
+        self.counts = counts
+        self.members = members
 
 
 def _merged(group: Group) -> list[list[int]]:

@@ -7,7 +7,6 @@ computes yet). Consecutive native steps run in one call.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,6 @@ __all__ = [
 ]
 
 
-@dataclass(eq=False, repr=False)
 class Plan:
     """Everything that running needs, and that does not change from call to call.
 
@@ -49,27 +47,42 @@ class Plan:
     status : the slot of the word that a check of indices sets, or -1
     work : operations of a call, roughly
     is_long : whether a call takes so long that other Python threads should run meanwhile
+    is_brief : whether it surely takes less than some tenths of a second
     slot_bytes : size of each slot
     segments : for native steps (address of the table, count), for NumPy's the step
     fitted : how the plan keeps to a budget (`budgets.Fitted`), if there is one
     """
 
-    graph: Graph
-    steps: list[NativeStep | NumpyStep]
-    types: list[Type | None]
-    inputs: list[int]
-    outputs: list[int]
-    constants: dict[int, Any]
-    offsets: dict[int, int]
-    arena_bytes: int
-    unshared_bytes: int
-    status: int = -1
-    work: int = 0
-    is_long: bool = False
-    segments: list[Any] = field(default_factory=list)
-    tables: list[Any] = field(default_factory=list)
-    fitted: Any = None
-    slot_bytes: list[int] = field(default_factory=list)
+    def __init__(
+        self,
+        graph: Graph,
+        steps: list[NativeStep | NumpyStep],
+        types: list[Type | None],
+        inputs: list[int],
+        outputs: list[int],
+        constants: dict[int, Any],
+        offsets: dict[int, int],
+        arena_bytes: int,
+        unshared_bytes: int,
+        status: int = -1,
+    ) -> None:
+        self.graph = graph
+        self.steps = steps
+        self.types = types
+        self.inputs = inputs
+        self.outputs = outputs
+        self.constants = constants
+        self.offsets = offsets
+        self.arena_bytes = arena_bytes
+        self.unshared_bytes = unshared_bytes
+        self.status = status
+        self.work = 0
+        self.is_long = False
+        self.is_brief = False
+        self.segments: list[Any] = []
+        self.tables: list[Any] = []
+        self.fitted: Any = None
+        self.slot_bytes: list[int] = []
 
     @property
     def specs(self) -> list[Spec]:
@@ -80,6 +93,8 @@ class Plan:
 
 #: Operations beyond which a call releases the GIL: some tens of microseconds.
 _LONG = 200_000
+#: Operations up to which Python need not look for garbage during a call.
+_BRIEF = 1_000_000_000
 
 
 #: Products with more rows than this turn an operand with little work beside their own, and of more
@@ -387,6 +402,8 @@ class Planner:
         plan.slot_bytes = self.bytes
         plan.work = sum(self._work(step) for step in self.steps)
         plan.is_long = plan.work > _LONG
+        controls = any(isinstance(s, NativeStep) and s.control is not None for s in self.steps)
+        plan.is_brief = plan.work < _BRIEF and not controls
         return plan
 
     def _work(self, step: NativeStep | NumpyStep) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from wengert.codegen.kernel import Spec
@@ -12,7 +11,6 @@ from wengert.plan.control import ControlStep
 __all__ = ["Cut", "NativeStep", "NumpyStep", "moments"]
 
 
-@dataclass
 class Cut:
     """How a step can be cut into chunks.
 
@@ -24,13 +22,21 @@ class Cut:
         `writes` and `combining`
     """
 
-    length: int
-    shares: frozenset[int]
-    ns: float
-    apply: Callable[[NativeStep, list[int]], None]
+    __slots__ = ("apply", "length", "ns", "shares")
+
+    def __init__(
+        self,
+        length: int,
+        shares: frozenset[int],
+        ns: float,
+        apply: Callable[[NativeStep, list[int]], None],
+    ) -> None:
+        self.length = length
+        self.shares = shares
+        self.ns = ns
+        self.apply = apply
 
 
-@dataclass(eq=False, repr=False)
 class NativeStep:
     """One call of a kernel, or several in parallel.
 
@@ -44,21 +50,50 @@ class NativeStep:
     is_short : whether it, or its strip, takes less time than to wake a thread
     """
 
-    blocks: list[list[int]]
-    reads: list[int]
-    writes: list[int]
-    what: str
-    entries: list[int]
-    spec: Spec | None = None
-    work: int = 0
-    runtime: str = ""
-    origin: str = "runtime"
-    control: ControlStep | None = None
-    cut: Cut | None = None
-    combining: list[NativeStep] = field(default_factory=list)
-    scratch: list[int] = field(default_factory=list)
-    strip: int = -1
-    is_short: bool = False
+    __slots__ = (
+        "blocks",
+        "combining",
+        "control",
+        "cut",
+        "entries",
+        "is_short",
+        "origin",
+        "reads",
+        "runtime",
+        "scratch",
+        "spec",
+        "strip",
+        "what",
+        "work",
+        "writes",
+    )
+
+    def __init__(
+        self,
+        blocks: list[list[int]],
+        reads: list[int],
+        writes: list[int],
+        what: str,
+        entries: list[int],
+        spec: Spec | None = None,
+        *,
+        runtime: str = "",
+    ) -> None:
+        self.blocks = blocks
+        self.reads = reads
+        self.writes = writes
+        self.what = what
+        self.entries = entries
+        self.spec = spec
+        self.work = 0
+        self.runtime = runtime
+        self.origin = "runtime"
+        self.control: ControlStep | None = None
+        self.cut: Cut | None = None
+        self.combining: list[NativeStep] = []
+        self.scratch: list[int] = []
+        self.strip = -1
+        self.is_short = False
 
     @property
     def uses(self) -> list[int]:
@@ -71,15 +106,19 @@ class NativeStep:
         return self.runtime.startswith("gemm") or any(s.calls_blas() for s in inner)
 
 
-@dataclass(eq=False, repr=False)
 class NumpyStep:
     """One operator computed by NumPy: `function(*operands)` is copied into the result's slot."""
 
-    function: Any
-    reads: list[int]
-    writes: list[int]
-    what: str
-    entries: list[int]
+    __slots__ = ("entries", "function", "reads", "what", "writes")
+
+    def __init__(
+        self, function: Any, reads: list[int], writes: list[int], what: str, entries: list[int]
+    ) -> None:
+        self.function = function
+        self.reads = reads
+        self.writes = writes
+        self.what = what
+        self.entries = entries
 
     @property
     def uses(self) -> list[int]:

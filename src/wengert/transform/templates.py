@@ -22,6 +22,7 @@ import numpy as np
 
 from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.graph.sizes import (
+    Fields,
     NotSymbolicError,
     Number,
     Run,
@@ -71,7 +72,7 @@ def for_all_sizes(kind: Hashable, graph: Graph, function: Callable[[Graph], Any]
     """`function(graph)`, from a template where there is one for graphs like this.
 
     `function` must depend on its graph alone, and be the same for equal `kind`. Its result is a
-    graph, or made of lists, tuples, dicts, classes with `fields`, and what does not hold sizes.
+    graph, or made of lists, tuples, dicts, `Fields`, and what does not hold sizes.
     """
     if is_watched() or len(graph.entries) > _MOST_ENTRIES:
         return function(graph)
@@ -256,8 +257,8 @@ class _Writer:
         if type(value) is dict:
             pairs = [f"{self.text(k)}: {self.text(v)}" for k, v in value.items()]
             return "{" + ", ".join(pairs) + "}"
-        if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
-            parts = [self.text(getattr(value, name)) for name in value.__dataclass_fields__]
+        if isinstance(value, Fields):
+            parts = [self.text(getattr(value, name)) for name in value.fields]
             return f"{self.constant(type(value))}({', '.join(parts)})"
         if isinstance(value, tuple) and _holds(value):
             if hasattr(value, "_fields"):
@@ -295,7 +296,7 @@ def _holds(value: Any) -> bool:
     if isinstance(value, tuple):
         return any(_holds(v) for v in value)
     # Lists and what consists of fields are made anew each time.
-    return isinstance(value, (list, dict)) or hasattr(value, "__dataclass_fields__")
+    return isinstance(value, (list, dict, Fields))
 
 
 class _Template:
@@ -380,6 +381,6 @@ def equal(a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(equal(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict):
         return list(a) == list(b) and all(equal(a[k], b[k]) for k in a)
-    if hasattr(a, "__dataclass_fields__"):
-        return all(equal(getattr(a, k), getattr(b, k)) for k in a.__dataclass_fields__)
+    if isinstance(a, Fields):
+        return all(equal(getattr(a, k), getattr(b, k)) for k in a.fields)
     return bool(a == b)
