@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wengert.capture import argument_names, capture, function_name
-from wengert.codegen.engine import begin, statistics
+from wengert.codegen.engine import begin, is_made, statistics
 from wengert.errors import NoValueError
 from wengert.graph import Graph, Type, type_of
 from wengert.graph.collecting import collecting_later
@@ -72,7 +72,7 @@ class Entry:
         if self.run is None:
             with self.lock, collecting_later():
                 if self.run is None:
-                    begin(foreseen(self.graph))
+                    begin(foreseen(self.graph, is_made))
                     self.run = self._plan(self.optimised().graph)
         return self.run
 

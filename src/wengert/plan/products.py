@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wengert.codegen.engine import is_made
 from wengert.codegen.kernel import ProductSpec
 from wengert.codegen.pool import worker_count
 from wengert.codegen.tables import PRODUCT
@@ -103,19 +102,22 @@ def is_own(product: Product) -> bool:
     return p.m >= rows and p.n >= _LEAST_COLUMNS and 2 * p.m * p.n * p.k <= _MOST_OWN
 
 
-def foreseen(graph: Graph) -> list[ProductSpec]:
-    """The kernels of the products of a graph that is not optimised yet, most probably, but for what
-    is there: of all kernels they take LLVM longest."""
+def foreseen(
+    graph: Graph, is_there: Callable[[ProductSpec], bool] = lambda spec: False
+) -> list[ProductSpec]:
+    """The kernels of the products of a graph that is not optimised yet, most probably, unless they
+    are there: of all kernels they take LLVM longest."""
     dtypes: dict[Any, ProductSpec | None] = {}
     for op, operands, params, type_ in graph.entries:
-        if op.name == "contract" and type_.dtype not in dtypes:
-            if type_.dtype.str[1:] not in ("f4", "f8") or is_made(ProductSpec(type_.dtype)):
+        if op.name == "contract" and dtypes.get(type_.dtype, True):
+            spec = ProductSpec(type_.dtype)
+            if type_.dtype.str[1:] not in ("f4", "f8") or is_there(spec):
                 dtypes[type_.dtype] = None
                 continue
             shapes = [graph.entries[k][3].shape for k in operands]
             product = as_product(dict(params)["spec"], *shapes)
             if product is not None and is_own(product):
-                dtypes[type_.dtype] = ProductSpec(type_.dtype)
+                dtypes[type_.dtype] = spec
     return [spec for spec in dtypes.values() if spec is not None]
 
 
