@@ -14,7 +14,6 @@ import numpy as np
 
 from wengert.errors import NoValueError, WengertError, located
 from wengert.graph import CONSTANT, INPUT, Graph, Tape, Traced, Type
-from wengert.graph.sizes import is_watched
 from wengert.ops import TABLE
 from wengert.run import evaluate_entry
 from wengert.run.budget import VIEWS, current_budget
@@ -58,7 +57,7 @@ class Recorder(Tape):
         self.values: dict[int, Any] = {}
         self.why_no_values = why_no_values
         self.prepare: Callable[[Graph], Graph] | None = getattr(parent, "prepare", None)
-        self.fast = not lines and not is_watched()
+        self.fast = not lines
         self.budget: int | None = None
         self._read, self._patience = 0, _MANY
         self.reader: Any = None
@@ -78,8 +77,7 @@ class Recorder(Tape):
     @closed.setter
     def closed(self, value: bool) -> None:
         self._closed = value
-        # On the short path sizes that are not known would not be noted.
-        self.fast = not value and self.lines is None and not is_watched()
+        self.fast = not value and self.lines is None
 
     def bound_input(self, type_: Type, value: Any, name: str | None = None) -> Any:
         """Append an input that has a value: an array, or a handle of an enclosing tape."""
