@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from wengert.errors import NoValueError, WengertError, located
-from wengert.graph import CONSTANT, INPUT, Graph, Tape, Traced, Type
+from wengert.graph import CONSTANT, INPUT, Graph, Tape, Traced, Type, sizes
 from wengert.ops import TABLE
 from wengert.run import evaluate_entry
 from wengert.run.budget import VIEWS, current_budget
@@ -58,6 +58,8 @@ class Recorder(Tape):
         self.why_no_values = why_no_values
         self.prepare: Callable[[Graph], Graph] | None = getattr(parent, "prepare", None)
         self.fast = not lines
+        if sizes.watching:
+            sizes.note_tape(self)
         self.budget: int | None = None
         self._read, self._patience = 0, _MANY
         self.reader: Any = None

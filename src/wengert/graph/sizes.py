@@ -36,6 +36,7 @@ __all__ = [
     "is_watched",
     "note",
     "note_constant",
+    "note_tape",
 ]
 
 
@@ -84,6 +85,7 @@ class Run:
     sizes, numbers : those that were made
     conditions : what was asked, and the answer: (comparison, left, right) or (function, argument)
     integers, constants : those that sizes and numbers must stay different from
+    tapes : what recorded meanwhile
     """
 
     def __init__(self) -> None:
@@ -92,6 +94,7 @@ class Run:
         self.conditions: dict[Any, tuple[Any, Any, bool]] = {}
         self.noted: set[Size] = set()
         self.integers: set[int] = {0, 1}
+        self.tapes: list[Any] = []
         self.constants: set[tuple[Any, bytes]] = set()
         #: By the number of an atom: its text in a formula over the symbols `s[0]`, `s[1]`, ….
         self._texts: dict[int, str] = {}
@@ -167,6 +170,15 @@ class Run:
         key = (predicate, *[_key(a) for a in args])
         self.conditions.setdefault(key, (predicate, args, answer))
         return answer
+
+    def note_tapes(self) -> None:
+        """Note what was recorded meanwhile, also where no operator was asked for its type."""
+        for tape in self.tapes:
+            for _, _, params, type_ in tape.entries:
+                note(params, type_)
+            for value in tape.constants.values():
+                note_constant(value)
+        self.tapes.clear()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -406,6 +418,13 @@ def note(*found: Any) -> None:
             run.integers.add(int(item))
         elif hasattr(item, "shape") and hasattr(item, "is_float"):
             stack.extend(item.shape)
+
+
+def note_tape(tape: Any) -> None:
+    """Note, at the end, what a tape has recorded, if this thread watches."""
+    run: Run | None = getattr(_local, "run", None)
+    if run is not None:
+        run.tapes.append(tape)
 
 
 def note_constant(value: Any) -> None:

@@ -139,12 +139,14 @@ def _template(
         run = Run()
         with run.watched(), np.errstate(all="ignore"):
             given = _Given(run, sample, graph)
-            made = _Template(run, given, function(given.graph))
+            found = function(given.graph)
+            run.note_tapes()
+            made = _Template(run, given, found)
     except (NotSymbolicError, Exception):  # noqa: BLE001
         # Whatever goes wrong with sizes that are no integers: then it is done with integers.
         return None
-    found = made.at(graph)
-    return made if found is not None and equal(found[0], result) else None
+    again = made.at(graph)
+    return made if again is not None and equal(again[0], result) else None
 
 
 class _Given:
