@@ -9,7 +9,7 @@ from wengert.batching import autobatching, compute_together, run_gradient
 from wengert.capture import Recorder
 from wengert.check import check_grads
 from wengert.graph import Graph
-from wengert.graph.collecting import collecting_later
+from wengert.graph.collecting import importing
 from wengert.replay import replay, replaying
 from wengert.transform import (
     checkpoint,
@@ -156,7 +156,7 @@ def compile(
     (np.float64(5.0), array([2., 4.]))
     """
     # What compiling needs is loaded by programs that compile, not by `import wengert`.
-    with collecting_later():
+    with importing():
         from wengert.codegen.engine import prepare
 
         prepare()

@@ -12,18 +12,20 @@ import threading
 import types
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wengert.capture import function_name, unflatten
-from wengert.compiling.calls import INLINE, Calls
 from wengert.compiling.entry import Entry, capture_entry
 from wengert.compiling.signature import Signature, argument_numbers
 from wengert.errors import ArgumentError
-from wengert.graph import Graph
+from wengert.graph import Graph, current_tape
 from wengert.graph.collecting import collecting_later
 from wengert.plan import NativeCallable, Site, enter_directly
+
+if TYPE_CHECKING:
+    from wengert.compiling.calls import Calls
 
 __all__ = ["CompiledFunction", "compile_function"]
 
@@ -61,7 +63,8 @@ class CompiledFunction(NativeCallable):
         self._entries: OrderedDict[Any, Entry] = OrderedDict()
         self._lock = threading.Lock()
         self._site = Site(name, self._slow_call, self._opened)
-        self._calls = Calls(f, self._site)
+        #: Uses inside dynamic graphs, once there are any.
+        self._calls: Calls | None = None
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         # As a method: the instance is the first argument.
@@ -86,9 +89,10 @@ class CompiledFunction(NativeCallable):
         enter_directly(self, site)
 
     def _slow_call(self, *args: Any, **kwargs: Any) -> Any:
-        if not kwargs and not self._static:
-            found = self._calls.record(args)
-            if found is not INLINE:
+        tape = current_tape()
+        if tape is not None and tape.keeps_calls and not kwargs and not self._static:
+            is_node, found = self._recorded(args)
+            if is_node:
                 return found
         with collecting_later():
             signature, entry = self._prepared(args, kwargs)
@@ -98,6 +102,17 @@ class CompiledFunction(NativeCallable):
             # Inside another transformation the function is part of what that one captures.
             return self._f(*args, **kwargs)
         return self._first(entry, signature, args, kwargs)
+
+    def _recorded(self, args: tuple[Any, ...]) -> tuple[bool, Any]:
+        """Whether the use is recorded as one node of a dynamic graph, and its results."""
+        # Needed by such programs only.
+        from wengert.compiling.calls import INLINE, Calls
+
+        with self._lock:
+            if self._calls is None:
+                self._calls = Calls(self._f, self._site)
+        found = self._calls.record(args)
+        return found is not INLINE, found
 
     def _prepared(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]

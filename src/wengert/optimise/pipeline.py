@@ -10,7 +10,6 @@ from wengert.graph import Graph
 from wengert.optimise.builder import RuleIndex
 from wengert.optimise.calls import inline_calls, optimise_bodies
 from wengert.optimise.chains import order_chains
-from wengert.optimise.cost import graph_cost
 from wengert.optimise.record import Record
 from wengert.optimise.rewriting import rewrite
 from wengert.optimise.rules import BEFORE_DERIVATIVES, EXACT, LAST, RULES
@@ -167,6 +166,8 @@ class Optimised:
 
     def summary(self) -> str:
         """Entries and estimated work before and after, in one line."""
+        from wengert.optimise.cost import graph_cost  # for reports only
+
         return (
             f"{len(self.given)} entries ({graph_cost(self.given)}) -> "
             f"{len(self.graph)} entries ({graph_cost(self.graph)})"
