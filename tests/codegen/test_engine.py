@@ -23,7 +23,7 @@ for n in range(int(sys.argv[1])):
     wanted = wg.value_and_grad(lambda x: np.sum(np.exp(x) * np.sin(x) ** (n + 3)))(x)
     np.testing.assert_allclose(value, wanted[0], rtol=1e-10)
     np.testing.assert_allclose(gradient, wanted[1], rtol=1e-10)
-print(json.dumps({**engine.statistics, "llvm": "llvmlite" in sys.modules}))
+print(json.dumps({**engine.statistics, "llvm": "wengert.codegen.llvm" in sys.modules}))
 """
 
 

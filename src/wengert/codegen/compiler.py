@@ -2,24 +2,15 @@
 
 An execution engine owns its target machine: there is one of each per module, kept for the life of
 the process, since compiled functions hold addresses into it.
-
-llvmlite lets one thread at a time into LLVM, since modules of one context share data. Here every
-module has a context of its own, and a target machine that nobody else uses meanwhile: then threads
-make machine code at the same time (`_machine_code`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llvmlite import binding
-from llvmlite.binding import ffi
-
-from wengert.codegen import ir
+from wengert.codegen import ir, llvm
 from wengert.codegen.kernel import CallSpec, ProductSpec, Spec, WalkSpec
 from wengert.codegen.loops import build_kernel
 from wengert.codegen.native import build_further, build_runtime
@@ -45,66 +36,9 @@ _engines: list[Any] = []
 ctypes.pythonapi.Py_IncRef(ctypes.py_object(_engines))
 
 
-@functools.cache
-def _initialise() -> None:
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-
-
-def _target_machine(level: int = 2) -> Any:
-    _initialise()
-    # As a list, so that the same features always give the same text.
-    known = binding.get_host_cpu_features()
-    features = ",".join(sorted(("+" if on else "-") + name for name, on in known.items()))
-    target = binding.Target.from_triple(binding.get_process_triple())
-    return target.create_target_machine(
-        cpu=binding.get_host_cpu_name(),
-        features=features,
-        opt=level,
-        reloc="pic",
-        codemodel="default",
-    )
-
-
-#: Target machines that no thread uses, by the level of optimisation.
-_free_machines: dict[int, list[Any]] = {}
-
-
-@contextlib.contextmanager
-def _machine(level: int) -> Iterator[Any]:
-    """A target machine for this thread alone."""
-    free = _free_machines.setdefault(level, [])
-    try:
-        machine = free.pop()
-    except IndexError:
-        machine = _target_machine(level)
-    yield machine
-    free.append(machine)
-
-
-def _parsed(text: str) -> Any:
-    return binding.parse_assembly(text, binding.create_context())
-
-
-def _machine_code(machine: Any, parsed: Any) -> bytes:
-    """The object file of a module that has a context of its own, while other threads may be in LLVM
-    too."""
-    emit = ffi.lib.LLVMPY_TargetMachineEmitToMemory
-    emit = getattr(emit, "_cfn", emit)  # without llvmlite's lock
-    with ffi.OutputString() as error:
-        buffer = emit(machine, parsed, 1, error)
-        if not buffer:
-            raise RuntimeError(str(error))
-    try:
-        start = ffi.lib.LLVMPY_GetBufferStart(buffer)
-        return ctypes.string_at(start, ffi.lib.LLVMPY_GetBufferSize(buffer))
-    finally:
-        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
-
-
 def vector_bytes() -> int:
     """Width of the vectors that kernels use on this processor."""
-    features = binding.get_host_cpu_features()
+    features = llvm.features()
     if features.get("avx512f") and features.get("avx512dq") and features.get("avx512vl"):
         return 64
     return 32 if features.get("avx2") else 16
@@ -112,7 +46,7 @@ def vector_bytes() -> int:
 
 def _module() -> ir.Module:
     module = ir.Module()
-    module.triple = binding.get_process_triple()
+    module.triple = llvm.library().triple
     return module
 
 
@@ -163,31 +97,28 @@ class Code:
 
     def hot_object(self) -> bytes:
         """The object file of the hot functions, which the first code calls by their names."""
-        with _machine(2) as machine:
-            return _machine_code(machine, _parsed(self._hot_text))
+        return llvm.library().object_code(self._hot_text, 2)
 
     def first(self) -> bytes:
         """The object file of the first code: `hop(name)` and `word(name)` of each function."""
-        with _machine(0) as machine:
-            return _machine_code(machine, _parsed(self._rest + "".join(map(self._hop, self.names))))
+        return llvm.library().object_code(self._rest + "".join(map(self._hop, self.names)), 0)
 
     def optimised(self) -> bytes:
         """The object file of the optimised code."""
-        parsed = _parsed(self._text)
+        if not self.in_registers:
+            return llvm.library().object_code(self._text, 2, verified=True)
+        binding, machine = llvm.binding(), llvm.machine(2)
+        parsed = binding.parse_assembly(self._text, binding.create_context())
         parsed.verify()
-        with _machine(2) as machine:
-            if self.in_registers:
-                builder = binding.create_pass_builder(
-                    machine, binding.create_pipeline_tuning_options(1)
-                )
-                passes = binding.create_new_function_pass_manager()
-                passes.add_sroa_pass()
-                passes.add_simplify_cfg_pass()
-                passes.add_instruction_combine_pass()
-                for function in parsed.functions:
-                    if not function.is_declaration:
-                        passes.run(function, builder)
-            return _machine_code(machine, parsed)
+        builder = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(1))
+        passes = binding.create_new_function_pass_manager()
+        passes.add_sroa_pass()
+        passes.add_simplify_cfg_pass()
+        passes.add_instruction_combine_pass()
+        for function in parsed.functions:
+            if not function.is_declaration:
+                passes.run(function, builder)
+        return bytes(machine.emit_object(parsed))
 
     def _hop(self, name: str) -> str:
         kind = self._types[name]
@@ -233,11 +164,11 @@ def load_object(
 ) -> list[int]:
     """The addresses of functions and data of an object file, which stays in memory; 0 for what is
     not in it. `known` holds addresses of what it uses."""
-    _initialise()
+    binding = llvm.binding()
     for name, address in (addresses() if known is None else known).items():
         binding.add_symbol(name, address)
     empty = binding.parse_assembly(f'target triple = "{binding.get_process_triple()}"')
-    engine = binding.create_mcjit_compiler(empty, _target_machine())
+    engine = binding.create_mcjit_compiler(empty, llvm.machine())
     engine.add_object_file(binding.ObjectFileRef.from_data(body))
     engine.finalize_object()
     _engines.append(engine)
@@ -253,5 +184,5 @@ def kernel_text(spec: Spec) -> str:
 
 def kernel_assembly(spec: Spec) -> str:
     """The machine code of a kernel as this processor's assembly, for reports."""
-    machine = _target_machine()
-    return str(machine.emit_assembly(binding.parse_assembly(kernel_text(spec))))
+    parsed = llvm.binding().parse_assembly(kernel_text(spec))
+    return str(llvm.machine().emit_assembly(parsed))

@@ -265,16 +265,14 @@ def _prepare() -> None:
 
 
 def _load_llvm() -> None:
-    """Load LLVM's library, as importing `llvmlite` does, but without holding Python's lock."""
-    import importlib.util
+    """Load LLVM's library without holding Python's lock."""
+    from wengert.codegen.llvm import library_path
 
-    spec = importlib.util.find_spec("llvmlite")
-    for folder in (spec.submodule_search_locations if spec is not None else None) or ():
-        path = os.path.join(folder, "binding", "libllvmlite.so")
-        if os.path.exists(path):
-            load = ctypes.CDLL(None).dlopen
-            load.restype, load.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
-            load(path.encode(), os.RTLD_NOW | os.RTLD_LOCAL)
+    path = library_path()
+    if path is not None:
+        load = ctypes.CDLL(None).dlopen
+        load.restype, load.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+        load(path.encode(), os.RTLD_NOW | os.RTLD_LOCAL)
 
 
 def is_started() -> bool:

@@ -87,7 +87,7 @@ class _State:
         self.bytes = 0
         self.lock = threading.Lock()
         self.saving = saving_seconds(self.graph)
-        loading = 0.0 if "llvmlite" in sys.modules else LOADING_SECONDS
+        loading = 0.0 if "wengert.codegen.compiler" in sys.modules else LOADING_SECONDS
         self.due = self._calls_for(planning_seconds(self.graph) + loading)
         self.possible = _is_native(self.graph)
 
