@@ -25,6 +25,7 @@ LAYERS = (
     "replay",
     "batching",
     "numpy",
+    "random",
     "check",
     "explain",
     "compiling",

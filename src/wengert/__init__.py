@@ -75,7 +75,7 @@ __all__ = [
 ]
 
 #: Parts of the package that only some programs need: imported when they are first asked for.
-_PARTS = frozenset({"nn", "numpy", "optim"})
+_PARTS = frozenset({"nn", "numpy", "optim", "random"})
 
 
 def __getattr__(name: str) -> Any:

@@ -130,6 +130,17 @@ def test_operators_from_c(tmp_path, rng, f):
 
 
 @needs_c
+def test_random_numbers_from_c(tmp_path, rng):
+    def f(x, key):
+        a, b = wg.random.split(key)
+        noise = wg.random.normal(a, x.shape, x.dtype)
+        kept = wg.nn.dropout(x + noise, 0.4, b)
+        return kept, wg.random.bits(a, 5), wg.random.randint(b, 10, shape=(3, 2))
+
+    call_from_c(tmp_path, f, (rng.normal(size=(3, 4)), wg.random.key(5)))
+
+
+@needs_c
 def test_it_links_nothing_but_the_c_library(tmp_path, rng):
     call_from_c(tmp_path, wg.value_and_grad(mlp), mlp_args(rng, np.float64))
     nm = shutil.which("nm")

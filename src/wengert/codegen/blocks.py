@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from wengert.codegen import ir
+from wengert.codegen.vector import Kind, intrinsic
 
 __all__ = [
     "F64",
@@ -16,12 +17,14 @@ __all__ = [
     "I32",
     "I64",
     "Loop",
+    "finished_sum",
     "first_lanes",
     "i64",
     "loop",
     "masked_load",
     "masked_store",
     "memory_type",
+    "neumaier",
     "splat",
 ]
 
@@ -130,3 +133,28 @@ def _masked(
         declared = ir.FunctionType(result, [a.type for a in args])
         function = ir.Function(module, declared, full_name)
     return function
+
+
+# ---------------------------------------------------------------- compensated sums
+
+
+def neumaier(b: ir.IRBuilder, total: Any, compensation: Any, value: Any) -> list[Any]:
+    """A sum and its compensation with a further value, all float64 (A. Neumaier,
+    Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen, 1974)."""
+    new = b.fadd(total, value)
+    larger = b.fcmp_ordered(">=", _abs(b, total), _abs(b, value))
+    lost_value = b.fadd(b.fsub(total, new), value)
+    lost_total = b.fadd(b.fsub(value, new), total)
+    return [new, b.fadd(compensation, b.select(larger, lost_value, lost_total))]
+
+
+def finished_sum(b: ir.IRBuilder, total: Any, compensation: Any) -> Any:
+    """The sum with its compensation, which is NaN where the sum is infinite or NaN."""
+    corrected = b.fadd(total, compensation)
+    finite = b.fcmp_ordered("<", _abs(b, total), ir.Constant(F64, np.inf))
+    return b.select(finite, corrected, total)
+
+
+def _abs(b: ir.IRBuilder, x: Any) -> Any:
+    double = Kind(np.dtype(np.float64), getattr(x.type, "count", 1))
+    return b.call(intrinsic(b.module, "fabs", double, 1), [x])

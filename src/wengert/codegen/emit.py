@@ -19,6 +19,7 @@ import wengert.codegen.math_exp
 import wengert.codegen.math_inverse
 import wengert.codegen.math_log
 import wengert.codegen.math_power
+import wengert.codegen.math_random
 import wengert.codegen.math_trig  # noqa: F401
 from wengert.codegen import ir
 from wengert.codegen.math_table import EMITTERS

@@ -90,7 +90,8 @@ class Load(NamedTuple):
 class Instruction(NamedTuple):
     """One operation on values; `name` is an operator's, or "row_sum", "row_max", "row_min".
 
-    Operands number the loads first, then the instructions.
+    Operands number the loads first, then the instructions. "random_bits" has, besides its own
+    parameters, the `axes` whose elements its counter numbers: along which merged axes they vary.
     """
 
     name: str
@@ -102,6 +103,11 @@ class Instruction(NamedTuple):
     def reduces(self) -> str:
         """How a row reduction combines elements; empty for other instructions."""
         return self.name[4:] if self.name.startswith("row_") else ""
+
+    @property
+    def counted(self) -> Bits | None:
+        """Along which merged axes the position varies that it reads; None if it reads none."""
+        return dict(self.params)["axes"] if self.name == "random_bits" else None
 
 
 class Store(NamedTuple):
@@ -139,7 +145,9 @@ class KernelSpec(_Nest):
     def _full(self) -> list[bool]:
         found = [bool(load.bits) and load.bits[-1] for load in self.loads]
         for instruction in self.body:
-            found.append(not instruction.reduces and any(found[k] for k in instruction.operands))
+            varies = any(found[k] for k in instruction.operands)
+            counted = instruction.counted
+            found.append(not instruction.reduces and (varies or bool(counted and counted[-1])))
         return found
 
     def phases(self) -> list[int]:

@@ -27,18 +27,21 @@ from wengert.codegen.blocks import (
     F64,
     I32,
     I64,
+    finished_sum,
     first_lanes,
     i64,
     loop,
     masked_load,
     masked_store,
     memory_type,
+    neumaier,
     splat,
 )
 from wengert.codegen.emit import emit
-from wengert.codegen.kernel import KernelSpec, Store, is_cheap
+from wengert.codegen.kernel import Bits, KernelSpec, Store, is_cheap
+from wengert.codegen.math_random import random_bits
 from wengert.codegen.rows import store_phase, temporaries
-from wengert.codegen.vector import Kind, intrinsic
+from wengert.codegen.vector import Kind, Lanes
 
 __all__ = ["BLOCK", "build_kernel"]
 
@@ -71,6 +74,8 @@ class _Builder:
         self.slots, self.args = self.function.args
         self.b = ir.IRBuilder(self.function.append_basic_block("entry"))
         self.at = 0
+        #: The numbers of the loops around a row.
+        self.outer: list[Any] = []
         self._read_arguments()
 
     # ------------------------------------------------------------ arguments
@@ -123,6 +128,7 @@ class _Builder:
         b = self.b
         first, last = (self.begin, self.end) if axis == 0 else (i64(0), self.sizes[axis])
         with loop(b, first, last, i64(1)) as step:
+            self.outer = [*self.outer[:axis], step.index]
 
             def moved(at: list[Any], strides: list[list[Any]]) -> list[Any]:
                 return [
@@ -161,13 +167,29 @@ class _Builder:
             if self.full[number] or instruction.reduces or self.phase[number] != phase:
                 continue
             args = [self.row_values[k] for k in instruction.operands]
-            self.row_values[number] = self._emit(instruction, args, 1)
+            self.row_values[number] = self._emit(instruction, args, i64(0), 1)
 
-    def _emit(self, instruction: Any, args: list[Any], lanes: int) -> Any:
-        operands = instruction.operands
-        dtypes = [self.spec.dtype(k) for k in operands]
+    def _emit(self, instruction: Any, args: list[Any], index: Any, lanes: int) -> Any:
+        dtypes = [self.spec.dtype(k) for k in instruction.operands]
         kind = Kind(dtypes[-1] if instruction.name == "where" else dtypes[0], lanes)
-        return emit(self.b, instruction.name, args, dict(instruction.params), kind)
+        params = dict(instruction.params)
+        if instruction.counted is None:
+            return emit(self.b, instruction.name, args, params, kind)
+        position = self._position(params.pop("axes"), index, lanes)
+        return random_bits(Lanes(self.b, args[0], kind), position, **params).value
+
+    def _position(self, axes: Bits, index: Any, lanes: int) -> Any:
+        """Which elements of the array that varies along some merged axes stand at `index`."""
+        b, stride = self.b, i64(1)
+        total = index if axes and axes[-1] else i64(0)
+        for axis in reversed(range(len(axes) - 1)):
+            if axes[axis + 1]:
+                stride = b.mul(stride, self.sizes[axis + 1])
+            if axes[axis]:
+                total = b.add(total, b.mul(self.outer[axis], stride))
+        first = splat(b, b.trunc(total, I32), lanes)
+        numbers = ir.Constant(ir.VectorType(I32, lanes), list(range(lanes)))
+        return b.add(first, numbers) if lanes > 1 else first
 
     # ------------------------------------------------------------ inner loops
 
@@ -214,8 +236,8 @@ class _Builder:
                 total, compensation = block.carried[2 * position : 2 * position + 2]
                 wide = part if part.type == F64 else b.fpext(part, F64)
                 if how == "sum":
-                    block.next[2 * position : 2 * position + 2] = self._neumaier(
-                        total, compensation, wide
+                    block.next[2 * position : 2 * position + 2] = neumaier(
+                        b, total, compensation, wide
                     )
                 else:
                     block.next[2 * position] = emit(
@@ -224,30 +246,9 @@ class _Builder:
         for position, r in enumerate(reductions):
             total, compensation = block.results[2 * position : 2 * position + 2]
             if self._instruction(r).reduces == "sum":
-                total = self._finished_sum(total, compensation)
+                total = finished_sum(b, total, compensation)
             element = memory_type(self._instruction(r).dtype)
             self.row_values[r] = total if element == F64 else b.fptrunc(total, element)
-
-    def _neumaier(self, total: Any, compensation: Any, value: Any) -> list[Any]:
-        # A. Neumaier, Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen, 1974.
-        b = self.b
-        new = b.fadd(total, value)
-        larger = b.fcmp_ordered(">=", self._abs(total), self._abs(value))
-        lost_value = b.fadd(b.fsub(total, new), value)
-        lost_total = b.fadd(b.fsub(value, new), total)
-        return [new, b.fadd(compensation, b.select(larger, lost_value, lost_total))]
-
-    def _finished_sum(self, total: Any, compensation: Any) -> Any:
-        # Where the sum is infinite or NaN the compensation is NaN: the plain sum is right.
-        b = self.b
-        corrected = b.fadd(total, compensation)
-        finite = b.fcmp_ordered("<", self._abs(total), ir.Constant(F64, np.inf))
-        return b.select(finite, corrected, total)
-
-    def _abs(self, x: Any) -> Any:
-        lanes = getattr(x.type, "count", 1)
-        double = Kind(np.dtype(np.float64), lanes)
-        return self.b.call(intrinsic(self.b.module, "fabs", double, 1), [x])
 
     def _instruction(self, number: int) -> Any:
         return self.spec.body[number - len(self.loads)]
@@ -399,7 +400,7 @@ class _Builder:
                     stack += missing
                     continue
                 args = [values[o] for o in instruction.operands]
-                values[top] = self._emit(instruction, args, lanes)
+                values[top] = self._emit(instruction, args, index, lanes)
             stack.pop()
         return values[k]
 
@@ -483,17 +484,14 @@ def _has_only_floats(spec: KernelSpec) -> bool:
     return all(d.kind == "f" for d in arrays) and all(d.kind in "fb" for d in inside)
 
 
-def _reduces(spec: KernelSpec, k: int) -> bool:
-    return bool(spec.body[k - len(spec.loads)].reduces)
-
-
 def build_kernel(module: ir.Module, spec: KernelSpec, name: str, vector_bytes: int) -> None:
     """Add the function of a kernel to a module, for vectors of `vector_bytes` bytes."""
     full = spec.is_full()
+    reduced = {k for k, x in enumerate(spec.body, start=len(spec.loads)) if x.reduces}
     widths = [
         spec.dtype(k).itemsize
         for k in range(len(spec.loads) + len(spec.body))
-        if spec.dtype(k).kind != "b" and (full[k] or (k >= len(spec.loads) and _reduces(spec, k)))
+        if spec.dtype(k).kind != "b" and (full[k] or k in reduced)
     ]
     lanes = max(1, vector_bytes // max(widths, default=8)) if spec.rank else 1
     # Shorter vectors are those of processors without masks.

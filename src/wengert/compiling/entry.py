@@ -10,6 +10,7 @@ from typing import Any
 
 from wengert.capture import argument_names, capture, function_name
 from wengert.codegen.engine import begin, is_made, statistics
+from wengert.compiling.generators import warning_of_draws
 from wengert.errors import NoValueError
 from wengert.graph import Graph, Type, type_of
 from wengert.graph.collecting import collecting_later
@@ -107,7 +108,7 @@ def capture_entry(
         return type_ if native else type_.with_dtype(type_.dtype.newbyteorder("="))
 
     try:
-        with collecting_later():
+        with collecting_later(), warning_of_draws(f):
             captured = capture(
                 target,
                 everything,

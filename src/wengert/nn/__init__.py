@@ -26,12 +26,14 @@ from wengert.nn.losses import (
     squared_error,
 )
 from wengert.nn.mlp import Layer, mlp, mlp_init, mlp_layers
+from wengert.nn.regularisers import dropout
 
 __all__ = [
     "Layer",
     "accuracy",
     "dense",
     "dense_init",
+    "dropout",
     "gelu",
     "glorot_uniform",
     "he_normal",

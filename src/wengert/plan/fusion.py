@@ -67,6 +67,11 @@ class Group:
         self.late: set[int] = set()
         self.fused = fused
 
+    def counted(self, i: int, params: Any) -> Axes:
+        """The axes over which member i, random bits, counts elements: those of its shape."""
+        own = self.axes[i]
+        return own[len(own) - len(dict(params)["shape"]) :]
+
 
 def _dims(shape: Iterable[int]) -> Axes:
     found, next_dim = [], 0
@@ -172,13 +177,14 @@ class _Fuser:
             axes = self._result_axes(group, type_, operands, loads)
         if axes is None:
             return False
+        counted = axes[len(axes) - len(dict(params)["shape"]) :] if op.name == "random_bits" else ()
         added = dict(loads)
         for k in operands:
             if loads[k] is None:
                 shape = self.graph.entries[k][3].shape
                 aligned = axes[len(axes) - len(shape) :] if shape else ()
                 added[k] = tuple(-1 if n == 1 else a for n, a in zip(shape, aligned, strict=True))
-        return self._add(group, i, axes, added)
+        return self._add(group, i, axes, added, counted=counted)
 
     def _member_axes(self, group: Group, operands: Any) -> dict[int, Axes | None]:
         # A value that the group loads may be addressed by other axes elsewhere in it: only
@@ -243,10 +249,17 @@ class _Fuser:
         return self._add(group, i, axes, {k: own}, late=bool(gone))
 
     def _add(
-        self, group: Group, i: int, axes: Axes, loads: dict[int, Axes | None], late: bool = False
+        self,
+        group: Group,
+        i: int,
+        axes: Axes,
+        loads: dict[int, Axes | None],
+        *,
+        late: bool = False,
+        counted: Axes = (),
     ) -> bool:
         rank = len(group.shape)
-        cuts = set(group.cuts)
+        cuts = group.cuts | _cuts(counted, rank) if counted else set(group.cuts)
         for k, own in loads.items():
             if own is None:
                 return False

@@ -109,6 +109,9 @@ def lower(graph: Graph, group: Group, needed_outside: set[int]) -> LoweredGroup:
             if gone - inner:
                 combine = REDUCTIONS[op.name]
         else:
+            if op.name == "random_bits":
+                counted = bits(group.counted(i, params))
+                params = (*((k, v) for k, v in params if k != "shape"), ("axes", counted))
             number[i] = append(op.name, tuple(number[k] for k in operands), params, type_.dtype)
         if i in needed_outside:
             stores.append(i)

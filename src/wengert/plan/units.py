@@ -31,6 +31,8 @@ def fusible(op: Any, types: Sequence[Any], result: Type) -> bool:
         return result.is_float and types[0].dtype == result.dtype
     if op.name == "broadcast_to":
         return supports("positive", result.dtype) or result.dtype.kind == "b"
+    if op.name == "random_bits":
+        return True
     return op.family == "elementwise" and supports(op.name, types[op.name == "where"].dtype)
 
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from wengert.graph import CONSTANT, INPUT, Graph
+from wengert.ops.random import BLOCK
 from wengert.run.budget import VIEWS
 
 __all__ = ["entry_cost", "graph_cost", "scratch_bytes", "type_bytes"]
@@ -45,6 +46,8 @@ def entry_cost(op: Any, types: tuple[Any, ...], params: Any, result: Any) -> flo
         return _CALL + moved + length * sum([graph_cost(body) for body in bodies])
     if op.family == "elementwise":
         return _CALL + moved + float(0 if op.name in _PLAIN else _FUNCTION * result.size)
+    if op.name == "random_bits":
+        return _CALL + float(2 * _FUNCTION * result.size)
     square = [t for t in types if getattr(t, "ndim", 0) >= 2]
     if op.family == "general" and square and not params:
         return _CALL + float(moved * max(t.shape[-1] for t in square))
@@ -89,10 +92,14 @@ def scratch_bytes(op: Any, types: tuple[Any, ...], params: Any, result: Any) -> 
         owned = (*range(first, first + count), *range(last, last + known["backs"]))
         behind = owned_peak(known["back"], owned, known["backs"])
         return int((known["slots"] - 1) * state + max(forward + state, behind))
+    if op.name == "random_bits":
+        return 24 * min(int(result.size), BLOCK)
     if op.family == "elementwise" and op.name in _TWO_STEPS:
         return type_bytes(result)
     return 0
 
 
 #: Elementwise operators that NumPy computes in steps, with an array in between.
-_TWO_STEPS = frozenset({"sigmoid", "softplus", "reciprocal", "relu", "gelu", "logaddexp"})
+_TWO_STEPS = frozenset(
+    {"sigmoid", "softplus", "reciprocal", "relu", "gelu", "logaddexp", "unit_float"}
+)
