@@ -169,13 +169,92 @@ def test_it_links_nothing_but_the_c_library(tmp_path, rng):
     }
 
 
+def recurrent(w, h, xs):
+    def step(h, x):
+        h = np.tanh(w @ h + x)
+        return h, np.sum(h)
+
+    h, sums = wg.scan(step, h, xs)
+    return np.sum(h * h) + np.sum(sums * sums)
+
+
+def root(a):
+    step = lambda s: (0.5 * (s[0] + a / s[0]), s[1] + 1)  # noqa: E731
+    return wg.while_loop(lambda s: np.abs(s[0] * s[0] - a) > 1e-12 * a, step, (a, 0))
+
+
+def nested(x, xs):
+    def step(c, x):
+        c = wg.fori_loop(0, 3, lambda i, c: np.cos(c + i * x), c)
+        return wg.cond(np.sum(c) > 1.0, lambda c: c * 2.0, lambda c: c - 1.0, c), c[::-1]
+
+    return wg.scan(step, x, xs, reverse=True)
+
+
+def walk(x, key):
+    def step(k, x):
+        return x + wg.random.normal(wg.random.fold_in(key, k), x.shape)
+
+    return wg.fori_loop(0, 4, step, x)
+
+
+RECURRENT = (
+    np.linspace(-0.3, 0.4, 9).reshape(3, 3),
+    np.ones(3),
+    np.linspace(-1, 1, 21).reshape(7, 3),
+)
+CONTROL = {
+    "scan": (recurrent, *RECURRENT),
+    "gradient of a scan": (wg.value_and_grad(recurrent, argnums=(0, 1, 2)), *RECURRENT),
+    "tangent of a scan": (
+        lambda *a: wg.jvp(lambda w: recurrent(w, *a[1:]), a[:1], a[:1]),
+        *RECURRENT,
+    ),
+    "Hessian of a scan": (
+        lambda *a: wg.hessian(lambda h: recurrent(a[0], h, a[2]))(a[1]),
+        *RECURRENT,
+    ),
+    "within a budget": (wg.grad(recurrent, memory="3kB"), *RECURRENT),
+    "in float32": (wg.grad(recurrent), *[a.astype(np.float32) for a in RECURRENT]),
+    "no steps": (wg.grad(recurrent), *RECURRENT[:2], np.zeros((0, 3))),
+    "while": (root, np.float64(7.0)),
+    "tangent of a while": (lambda a: wg.jvp(lambda a: root(a)[0], (a,), (1.0,)), np.float64(7.0)),
+    "whiles of a batch": (wg.vmap(root), np.array([1.0, 2.0, 900.0])),
+    "true": (wg.value_and_grad(lambda x: wg.cond(x > 0, np.sin, np.exp, x)), np.float64(1.0)),
+    "false": (wg.value_and_grad(lambda x: wg.cond(x > 0, np.sin, np.exp, x)), np.float64(-1.0)),
+    "nested": (nested, *RECURRENT[1:]),
+    "gradient of nested": (wg.grad(lambda x, xs: np.sum(nested(x, xs)[1] ** 2)), *RECURRENT[1:]),
+    "random walk": (walk, np.ones(3), wg.random.key(2)),
+}
+
+
+@needs_c
+@pytest.mark.parametrize("name", CONTROL)
+def test_loops_and_branches_from_c(tmp_path, name):
+    f, *args = CONTROL[name]
+    call_from_c(tmp_path, f, args)
+
+
+def test_the_gradient_of_a_loop_of_unknown_length_is_refused(tmp_path):
+    with pytest.raises(ArgumentError, match=r"derivative of a while_loop.*of known length"):
+        wg.compile(wg.grad(lambda a: root(a)[0])).export(tmp_path / "f", 7.0)
+
+
+def test_the_operator_in_a_body_is_named(tmp_path):
+    f = wg.compile(lambda x: wg.fori_loop(0, 3, lambda _, x: np.linalg.solve(x + np.eye(2), x), x))
+    with pytest.raises(ArgumentError, match=r"export: solve of f64\[2,2\].*test_export\.py:\d+"):
+        f.export(tmp_path / "f", np.eye(2))
+
+
 ELF_MACHINE = {"aarch64-linux-gnu": 183, "riscv64-linux-gnu": 243, "armv7-linux-gnueabihf": 40}
 
 
 @pytest.mark.parametrize("triple", sorted(ELF_MACHINE))
-def test_other_targets(tmp_path, rng, triple):
-    path, header = wg.compile(wg.grad(mlp)).export(
-        tmp_path / "f", *mlp_args(rng, np.float64), name="gradient", triple=triple
+@pytest.mark.parametrize("loops", [False, True])
+def test_other_targets(tmp_path, rng, triple, loops):
+    f, args = (recurrent, RECURRENT) if loops else (mlp, mlp_args(rng, np.float64))
+    path, header = wg.compile(wg.grad(f)).export(
+        tmp_path / "f", *args, name="gradient", triple=triple
     )
     with open(path, "rb") as file:
         data = file.read()

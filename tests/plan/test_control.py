@@ -107,6 +107,42 @@ def test_batched_loops(rng):
     native(f, rng.normal(size=3), rng.normal(size=(3, 6)))
 
 
+def root(a):
+    """Newton's steps until they are short."""
+    step = lambda s: (0.5 * (s[0] + a / s[0]), s[0])  # noqa: E731
+    return wg.while_loop(lambda s: np.abs(s[0] - s[1]) > 1e-12 * s[0], step, (a + 1.0, a))[0]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        wg.vmap(root),
+        wg.vmap(lambda a: wg.cond(a > 2.0, lambda a: np.log(a), lambda a: a * a, a)),
+        wg.vmap(wg.grad(lambda a: wg.cond(a > 2.0, lambda a: np.log(a - 2.0), lambda a: a * a, a))),
+        wg.vmap(lambda a: wg.jvp(root, (a,), (1.0,))[1]),
+        lambda a: wg.jvp(lambda a: root(np.sum(a)), (a,), (a,)),
+        lambda a: (np.any(a > 3.0), np.all(a[:, None] > np.array([0.0, 1.0]), axis=0)),
+    ],
+)
+def test_loops_and_branches_of_examples_run_natively(f):
+    x = np.array([0.5, 2.0, 2.5, 9.0])
+    compiled = wg.compile(f)
+    for a, b in zip(wg.capture.flatten(compiled(x))[0], wg.capture.flatten(f(x))[0], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+    assert not [s for s in compiled.report(x).steps if isinstance(s, NumpyStep)]
+
+
+def test_what_may_fail_in_a_branch_runs_for_examples_that_take_it_only():
+    rows = np.arange(3.0)
+
+    def f(k):
+        inside = k < 3
+        return wg.cond(inside, lambda k: wg.numpy.take(rows, k), lambda k: -1.0, k)
+
+    for k in (np.array([5, 7]), np.array([0, 2])):
+        np.testing.assert_array_equal(wg.compile(wg.vmap(f))(k), wg.vmap(f)(k))
+
+
 def test_a_body_that_needs_numpy_is_interpreted(rng):
     def f(xs):
         return wg.scan(lambda c, x: (np.sort(c + x), c), np.zeros(3), xs)

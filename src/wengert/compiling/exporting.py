@@ -8,8 +8,9 @@ import re
 from wengert.capture import leaf_names, unflatten
 from wengert.codegen.objects import target_for
 from wengert.compiling.entry import Entry
+from wengert.compiling.header import c_header
 from wengert.errors import ArgumentError
-from wengert.plan.export import c_header, export_graph
+from wengert.plan.export import export_graph
 
 __all__ = ["export_entry"]
 

@@ -3,7 +3,8 @@
 A function with a custom derivative is called by an entry; once derivatives have been taken, only
 the function matters. What a checkpoint computes again is computed after the cotangent that it is
 computed for (the operator `after`), or it would be found to be the same as before. Loops and
-branches keep their bodies as parameters.
+branches keep their bodies as parameters; the forward derivative of a loop of unknown length is
+written as a loop, and a branch for each example of a batch as a choice between both results.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Any
 from wengert.graph import CONSTANT, INPUT, Graph
 from wengert.ops import TABLE
 from wengert.optimise.record import Record
+from wengert.transform.control.branching import chosen_graph, cond_each
+from wengert.transform.control.looping import forward_graph, while_loop
 from wengert.transform.custom import custom_jvp_call, custom_vjp_call
 from wengert.transform.memory.calls import checkpoint_call
 from wengert.transform.memory.invertible import invertible_call
@@ -28,10 +31,28 @@ _CALLS = {
     invertible_call: "body",
 }
 
+_DERIVED = "derivatives have been taken"
+_AGAIN = "what is computed again has its place in the order"
+_TANGENTS = "tangents are carries of the loop"
+_CHOSEN = "both branches run on the whole batch"
+
 
 def has_calls(graph: Graph) -> bool:
     """Whether an entry calls a graph."""
-    return any(entry[0] in _CALLS for entry in graph.entries)
+    return any(_called(graph, i) is not None for i in range(len(graph.entries)))
+
+
+def _called(graph: Graph, i: int) -> tuple[Graph, str] | None:
+    """The graph that stands for an entry, and why it may take its place."""
+    op, operands, params, _ = graph.entries[i]
+    if op in _CALLS:
+        is_function = _CALLS[op] == "function"
+        return dict(params)[_CALLS[op]], _DERIVED if is_function else _AGAIN
+    if op is while_loop or op is cond_each:
+        types = [graph.entries[k][3] for k in operands]
+        found = (forward_graph if op is while_loop else chosen_graph)(types, dict(params))
+        return None if found is None else (found, _TANGENTS if op is while_loop else _CHOSEN)
+    return None
 
 
 def inline_calls(
@@ -67,8 +88,9 @@ def _one_level(
 
     for i, (op, operands, params, type_) in enumerate(graph.entries):
         line = graph.lines.get(i, "")
-        if op in _CALLS:
-            function = dict(params)[_CALLS[op]]
+        called = _called(graph, i)
+        if called is not None:
+            function, why = called
             own: list[int] = [-1] * len(function.entries)
             given = [where[k] for k in operands]
             if dict(params).get("delayed") and dict(params)["linear"]:
@@ -87,9 +109,7 @@ def _one_level(
                 Record(
                     stage,
                     "inline",
-                    "derivatives have been taken"
-                    if _CALLS[op] == "function"
-                    else "what is computed again has its place in the order",
+                    why,
                     "floats",
                     "kept",
                     line,

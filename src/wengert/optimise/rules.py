@@ -15,6 +15,7 @@ from wengert.optimise.record import EDGES, Rule
 from wengert.optimise.shapes import ELEMENTWISE, MOVES, REDUCTIONS
 from wengert.optimise.shifts import SHIFTS
 from wengert.optimise.stable import STABLE
+from wengert.optimise.truths import TRUTHS
 
 __all__ = ["BEFORE_DERIVATIVES", "EXACT", "LAST", "RULES", "rules_table"]
 
@@ -34,7 +35,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 #: Those that apply when all others have: they hide what others look for.
-LAST: tuple[Rule, ...] = LOOKUPS
+LAST: tuple[Rule, ...] = (*LOOKUPS, *TRUTHS)
 
 #: Those that give the same bits.
 EXACT: tuple[Rule, ...] = tuple(r for r in RULES if r.exact_in == "floats")

@@ -19,7 +19,7 @@ from wengert.plan.storage import ALIGNMENT
 from wengert.transform.memory.revolving import parts_of
 from wengert.transform.memory.schedules import moves
 
-__all__ = ["CONTROL", "ControlStep", "lower_control"]
+__all__ = ["CONTROL", "Around", "ControlStep", "lower_control"]
 
 _FRAME, _ADDRESS, _OUTER = SOURCES["frame"], SOURCES["address"], SOURCES["outer"]
 
@@ -28,36 +28,53 @@ class ControlStep:
     """What a step of control flow is given.
 
     runtime : the function of the runtime that runs it
-    args : its arguments; `FRAME` stands for the slot of the frame, which the caller chooses
+    args : its arguments; an array stands for its address
     frame_bytes : the size of the frame
     inner : the plans that it runs
     runs : how often each of them runs, where that is known
-    kept : arrays whose addresses are in `args`
     """
 
-    __slots__ = ("args", "frame_bytes", "inner", "kept", "runs", "runtime")
+    __slots__ = ("args", "frame_bytes", "inner", "runs", "runtime")
 
     def __init__(
-        self,
-        runtime: str,
-        args: list[int],
-        frame_bytes: int,
-        inner: list[Any],
-        runs: int = 1,
-        kept: list[Any] | None = None,
+        self, runtime: str, args: list[Any], frame_bytes: int, inner: list[Any], runs: int = 1
     ) -> None:
         self.runtime = runtime
         self.args = args
         self.frame_bytes = frame_bytes
         self.inner = inner
         self.runs = runs
-        self.kept: list[Any] = kept or []
+
+    def words(self) -> list[int]:
+        """The arguments with the addresses of arrays, which live as long as the step."""
+        return [a.ctypes.data if isinstance(a, np.ndarray) else a for a in self.args]
+
+
+class Around:
+    """The plan around a step of control flow.
+
+    make : makes the plan of a body
+    status : gives the slot of the word that a check of indices sets
+    constant : a constant of a body as (source, number) of a row
+    """
+
+    __slots__ = ("constant", "make", "status")
+
+    def __init__(
+        self,
+        make: Callable[[Graph], Any],
+        status: Callable[[], int],
+        constant: Callable[[Any], tuple[int, int]] = lambda value: (_ADDRESS, value.ctypes.data),
+    ) -> None:
+        self.make = make
+        self.status = status
+        self.constant = constant
 
 
 class _Frame:
     """The memory of one inner plan: a table of slots, its arena, and room for carries."""
 
-    def __init__(self, plan: Any, status: Callable[[], int]) -> None:
+    def __init__(self, plan: Any, around: Around) -> None:
         self.plan = plan
         self.bytes = _aligned(8 * max(1, len(plan.types)))
         self.rows: list[tuple[int, int, int]] = []
@@ -65,9 +82,9 @@ class _Frame:
             self.rows.append((slot, _FRAME, self.bytes + offset))
         self.bytes += _aligned(plan.arena_bytes)
         for slot, value in plan.constants.items():
-            self.rows.append((slot, _ADDRESS, value.ctypes.data))
+            self.rows.append((slot, *around.constant(value)))
         if plan.status >= 0:
-            self.outer(plan.status, status())
+            self.outer(plan.status, around.status())
 
     def room(self, size: int) -> int:
         """Where in the frame `size` further bytes begin."""
@@ -79,20 +96,18 @@ class _Frame:
         """The inner slot is a slot of the plan around."""
         self.rows.append((inner, _OUTER, slot))
 
-    def words(self, step: ControlStep) -> list[int]:
+    def words(self) -> list[Any]:
         """Steps and their number, and the rows: what the runtime wants to know of a plan."""
         steps, count = self.plan.segments[0] if self.plan.segments else (0, 0)
-        return [steps, count, *_rows(step, self.rows)]
+        return [steps, count, *_rows(self.rows)]
 
 
 def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
-def _rows(step: ControlStep, rows: Sequence[Sequence[int]]) -> list[int]:
-    table = np.array(rows or [(0,)], np.int64)
-    step.kept.append(table)
-    return [len(rows), table.ctypes.data]
+def _rows(rows: Sequence[Sequence[int]]) -> list[Any]:
+    return [len(rows), np.array(rows or [(0,)], np.int64)]
 
 
 def _bytes(type_: Type) -> int:
@@ -104,23 +119,21 @@ class _Lowering:
 
     def __init__(
         self,
-        make: Callable[[Graph], Any],
+        around: Around,
         params: dict[str, Any],
         reads: Sequence[int],
         writes: Sequence[int],
         frame: int,
-        status: Callable[[], int],
     ) -> None:
-        self.make = make
+        self.around = around
         self.params = params
         self.reads = reads
         self.writes = writes
         self.frame = frame
-        self.status = status
 
     def native(self, *graphs: Graph) -> list[Any] | None:
         """The plans of these graphs, or None if one of them needs NumPy."""
-        plans = [self.make(graph) for graph in graphs]
+        plans = [self.around.make(graph) for graph in graphs]
         native = all(
             len(p.segments) == 0 or (len(p.segments) == 1 and isinstance(p.segments[0], tuple))
             for p in plans
@@ -140,7 +153,7 @@ def _scan(the: _Lowering) -> ControlStep | None:
     if plans is None:
         return None
     (plan,) = plans
-    frame = _Frame(plan, the.status)
+    frame = _Frame(plan, the.around)
     for k in range(consts):
         frame.outer(plan.inputs[k], the.reads[k])
     rows = [
@@ -163,9 +176,9 @@ def _scan(the: _Lowering) -> ControlStep | None:
         for k in range(carries, len(plan.outputs))
     ]
     step = ControlStep("run_scan", [], frame.bytes, plans, runs=length)
-    steps, count, fixed_count, fixed = frame.words(step)
+    steps, count, fixed_count, fixed = frame.words()
     step.args = [the.frame, steps, count, length, int(the.params["reverse"]), fixed_count, fixed]
-    step.args += [*_rows(step, moving), *_rows(step, rows)]
+    step.args += [*_rows(moving), *_rows(rows)]
     return step
 
 
@@ -178,7 +191,7 @@ def _while(the: _Lowering) -> ControlStep | None:
     if plans is None:
         return None
     asking, doing = plans
-    frame, part = _Frame(doing, the.status), _Frame(asking, the.status)
+    frame, part = _Frame(doing, the.around), _Frame(asking, the.around)
     for k in range(consts):
         frame.outer(doing.inputs[k], the.reads[k])
         part.outer(asking.inputs[k], the.reads[k])
@@ -198,8 +211,8 @@ def _while(the: _Lowering) -> ControlStep | None:
     ]
     begin = frame.room(part.bytes)
     step = ControlStep("run_while", [], frame.bytes, plans)
-    step.args = [the.frame, begin, answer, *part.words(step), *frame.words(step)]
-    step.args += _rows(step, rows)
+    step.args = [the.frame, begin, answer, *part.words(), *frame.words()]
+    step.args += _rows(rows)
     return step
 
 
@@ -209,12 +222,12 @@ def _cond(the: _Lowering) -> ControlStep | None:
         return None
     step = ControlStep("run_cond", [the.frame, the.reads[0]], 0, plans)
     for plan in plans:
-        frame = _Frame(plan, the.status)
+        frame = _Frame(plan, the.around)
         for inner, outer in zip(plan.inputs, the.reads[1:], strict=True):
             frame.outer(inner, outer)
         for inner, outer in zip(plan.outputs, the.writes, strict=True):
             frame.outer(inner, outer)
-        step.args += frame.words(step)
+        step.args += frame.words()
         step.frame_bytes = max(step.frame_bytes, frame.bytes)
     return step
 
@@ -226,7 +239,7 @@ def _revolve(the: _Lowering) -> ControlStep | None:
     if plans is None:
         return None
     onwards, home = plans
-    frame, part = _Frame(onwards, the.status), _Frame(home, the.status)
+    frame, part = _Frame(onwards, the.around), _Frame(home, the.around)
     at = parts_of(range(len(the.reads)), params)
     for k in at.consts:
         frame.outer(onwards.inputs[k], the.reads[k])
@@ -266,10 +279,10 @@ def _revolve(the: _Lowering) -> ControlStep | None:
         for k in range(len(at.backs), len(home.outputs))
     ]
     step = ControlStep("run_revolve", [], frame.bytes, plans, runs=len(known))
-    step.args = [the.frame, begin, *frame.words(step), *part.words(step)]
-    step.args += [*_rows(step, known), length, int(params["reverse"])]
-    step.args += [*_rows(step, elements), *_rows(step, behind)]
-    step.args += [*_rows(step, states), *_rows(step, carries)]
+    step.args = [the.frame, begin, *frame.words(), *part.words()]
+    step.args += [*_rows(known), length, int(params["reverse"])]
+    step.args += [*_rows(elements), *_rows(behind)]
+    step.args += [*_rows(states), *_rows(carries)]
     return step
 
 
@@ -291,15 +304,12 @@ def lower_control(
     reads: Sequence[int],
     writes: Sequence[int],
     frame: int,
-    make: Callable[[Graph], Any],
-    status: Callable[[], int],
+    around: Around,
 ) -> ControlStep | None:
     """The step of an entry of control flow, or None if native code can't run it.
 
     Parameters
     ----------
     reads, writes, frame : slots of the operands, of the results and of the frame
-    make : makes the plan of a body
-    status : gives the slot of the word that a check of indices sets
     """
-    return _LOWERINGS[op.name](_Lowering(make, params, reads, writes, frame, status))
+    return _LOWERINGS[op.name](_Lowering(around, params, reads, writes, frame))

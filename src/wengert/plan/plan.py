@@ -18,7 +18,7 @@ from wengert.graph import CONSTANT, INPUT, Graph, Type
 from wengert.plan.accumulation import Accumulation
 from wengert.plan.blas import blas_threads
 from wengert.plan.chunks import kernel_step, walk_step
-from wengert.plan.control import CONTROL, lower_control
+from wengert.plan.control import CONTROL, Around, lower_control
 from wengert.plan.indices import given, index_args, indices_of
 from wengert.plan.interpreted import numpy_function, reshaped
 from wengert.plan.linking import link
@@ -307,13 +307,15 @@ class Planner:
         op, _, params, types = self.graph.entries[i]
         writes = [self._new_slot(t, t.size * t.dtype.itemsize) for t in types]
         frame = self._new_slot(None, 0)
-        found = lower_control(op, dict(params), reads, writes, frame, _plan_body, self._status_slot)
+        found = lower_control(
+            op, dict(params), reads, writes, frame, Around(_plan_body, self._status_slot)
+        )
         if found is None:
             return False
         self.parts[i] = writes
         self.bytes[frame] = found.frame_bytes
         runs = f" of {found.runs} steps" if found.runs > 1 else ""
-        step = NativeStep([found.args], reads, [*writes, frame], f"{op.name}{runs}", [i])
+        step = NativeStep([found.words()], reads, [*writes, frame], f"{op.name}{runs}", [i])
         step.runtime, step.control = found.runtime, found
         # How often a `while_loop` runs is not known: other threads may run meanwhile.
         inner = sum(p.work for p in found.inner)

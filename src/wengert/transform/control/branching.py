@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.capture import Recorder
 from wengert.errors import DTypeError
 from wengert.graph import Graph, Type
 from wengert.ops import TABLE
@@ -24,8 +25,10 @@ from wengert.run import run
 from wengert.transform.batching import batch_graph
 from wengert.transform.control.bodies import batched_body, pulled, pushed, selected, transposed
 from wengert.transform.control.results import Control, read, rebundled, repeated
+from wengert.transform.inline import inline
+from wengert.transform.memo import remembered
 
-__all__ = ["cond", "cond_each"]
+__all__ = ["chosen_graph", "cond", "cond_each"]
 
 _BRANCHES = ("true", "false")
 _BOOL = np.dtype(bool)
@@ -222,6 +225,29 @@ class _CondEach(_Choice):
         return bundle_of(
             [TABLE["reshape"](y, shape=(size, inner, *y._type.shape[1:])) for y in found]
         )
+
+
+def chosen_graph(types: Sequence[Any], params: dict[str, Any]) -> Graph | None:
+    """The graph of a `cond_each` that computes both branches and chooses: for those in which
+    nothing can fail or go on for ever, so that it is no matter that a branch runs in vain."""
+
+    def make() -> Graph | tuple[()]:
+        size = types[0].shape[0]
+        branches = [
+            batch_graph(params[b], params["rows"], size, all_outputs=True).graph for b in _BRANCHES
+        ]
+        if any(getattr(op, "can_fail", False) for g in branches for op, *_ in g.entries):
+            return ()
+        tape = Recorder()
+        mask, *inputs = (tape.input(t) for t in types)
+        chosen = []
+        for a, b in zip(*[inline(tape, g, inputs) for g in branches], strict=True):
+            wide = TABLE["reshape"](mask, shape=(size, *[1] * (a._type.ndim - 1)))
+            chosen.append(TABLE["where"](wide, a, b)._index)
+        return tape.graph(chosen)
+
+    key = (params["true"], params["false"], params["rows"], tuple(types))
+    return remembered("chosen", *key, make=make) or None
 
 
 def bundle_of(values: Sequence[Any]) -> Any:

@@ -26,13 +26,13 @@ from wengert.run.budget import current_budget
 from wengert.transform.batching import batch_graph
 from wengert.transform.control.bodies import batched_body, pulled, pushed, rearranged, selected
 from wengert.transform.control.branching import cond_each
-from wengert.transform.control.results import Control, read, rebundled, repeated
+from wengert.transform.control.results import Control, read, rebundled, repeated, zeros_like
 from wengert.transform.control.scanning import batched_carries, given_up, scan, scan_params
 from wengert.transform.control.staging import Layout, active_carries
 from wengert.transform.inline import inline
 from wengert.transform.memo import remembered
 
-__all__ = ["while_loop"]
+__all__ = ["forward_graph", "while_loop"]
 
 Step = tuple[str, tuple[int, ...], tuple[int, ...]]
 
@@ -350,6 +350,23 @@ def _run_forward(loop: Loop, steps: tuple[Step, ...], arrays: Sequence[Any]) -> 
         np.zeros(t.shape, t.dtype)[()] if k is None else found[k]
         for k, t in zip(joint.outs, results, strict=True)
     )
+
+
+def forward_graph(types: Sequence[Any], params: dict[str, Any]) -> Graph | None:
+    """The graph of an entry that only forward mode derived: one loop, tangents among its carries;
+    None for other entries."""
+    loop, steps = _loop(params), params["steps"]
+    if not steps or any(kind != "jvp" for kind, _, _ in steps):
+        return None
+    joint = _joint(loop, steps)
+    tape = Recorder()
+    inputs = [tape.input(t) for t in types]
+    chosen = [None if k is None else inputs[k] for k in joint.operands]
+    operands = zeros_like(chosen, joint.loop.body.input_types, tape)
+    found = read(while_loop(*operands, **joint.loop._asdict(), steps=()))
+    _, results = _result_types(loop.body.input_types, loop.body.output_types, steps)
+    outs = zeros_like([None if k is None else found[k] for k in joint.outs], results, tape)
+    return tape.graph([x._index for x in outs])
 
 
 def _joint(loop: Loop, steps: tuple[Step, ...]) -> _Joint:
