@@ -3,6 +3,7 @@
 import gc
 import operator
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -429,3 +430,58 @@ def test_the_table_forgets_and_learns_again(native):
     assert native.table.any()
     z = x * x
     assert tape.entries[y._index] == tape.entries[z._index]
+
+
+def test_variables_that_died_are_used_again():
+    """Objects and references stay in balance, for variables, views, derived classes and cycles."""
+
+    class Own(Variable):
+        __slots__ = ("extra",)
+
+    class Open(Variable):  # with a dictionary
+        pass
+
+    def f(x):
+        kept = [x * k for k in range(2000)]
+        views = [x[1:][:1] for _ in range(100)]
+        for kind in (Own, Open):
+            for _ in range(5):
+                own = kind(x._tape, x._index, x._type)
+                own.extra = [own]  # in a cycle
+                kept.append(own * 2.0)
+        del own
+        gc.collect()
+        total = np.sum(kept[3]) + np.sum(views[2]) + np.sum(kept[-1])
+        del kept, views
+        for _ in range(2000):
+            total = total + x[0]
+        return total
+
+    x = np.ones(3)
+    for _ in range(3):
+        value, gradient = wg.value_and_grad(f)(x)
+    assert value == 9.0 + 1.0 + 6.0 + 2000.0
+    np.testing.assert_array_equal(gradient, [2005.0, 6.0, 5.0])
+    gc.collect()
+    before = len(gc.get_objects()), sys.getrefcount(Variable), sys.getallocatedblocks()
+    for _ in range(20):
+        wg.value_and_grad(f)(x)
+    gc.collect()
+    after = len(gc.get_objects()), sys.getrefcount(Variable), sys.getallocatedblocks()
+    assert all(b <= a + 60 for a, b in zip(before, after, strict=True)), (before, after)
+
+
+def test_variables_that_died_are_used_again_by_every_thread():
+    results = []
+
+    def work(k):
+        f = wg.grad(lambda x: np.sum(np.sin(x * float(k)) * x))
+        results.append((k, [f(np.ones(3)) for _ in range(200)]))
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k, found in results:
+        np.testing.assert_allclose(found, np.full((200, 3), k * np.cos(k) + np.sin(k)))

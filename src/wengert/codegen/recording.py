@@ -30,6 +30,7 @@ from wengert.codegen.recording_entries import (
     is_handle,
     is_plain_array,
     new_variable,
+    release_variable,
 )
 from wengert.codegen.recording_tables import ITEM, ROW, SETUP, TAPE, VARIABLE, VIEW
 from wengert.codegen.restricted import call, scratch, words
@@ -369,5 +370,6 @@ SLOTS = {
     "ufunc": record_ufunc,
     "function": record_function,
     "item": record_item,
+    "release": release_variable,
     "operator": record_operator,
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from wengert.codegen.recording_tables import (
     ITEM,
+    MOST_FREE,
     ROW,
     ROW_BYTES,
     ROWS,
@@ -39,6 +40,7 @@ __all__ = [
     "is_plain_array",
     "new_tuple",
     "new_variable",
+    "release_variable",
 ]
 
 RECORDING = Static("wengert_recording")
@@ -119,12 +121,44 @@ def new_tuple(a, b, c, d):
 def new_variable(tape, index, type_):
     """A variable; takes the reference to its index."""
     setup = RECORDING[0]
+    made = setup[SETUP["free"]]
+    if made != 0:
+        setup[SETUP["free"]] = made[VARIABLE["_index"]]
+        setup[SETUP["free_count"]] = setup[SETUP["free_count"]] - 1
+        call(setup[SETUP["_Py_NewReference"]], made)
+        made[VARIABLE["_index"]] = index
+        made[VARIABLE["_tape"]] = hold(tape)
+        made[VARIABLE["_type"]] = hold(type_)
+        call(setup[SETUP["PyObject_GC_Track"]], made)
+        return made
     made = call(setup[SETUP["PyType_GenericAlloc"]], setup[SETUP["variable"]], 0)
     if made != 0:
         made[VARIABLE["_index"]] = index
         made[VARIABLE["_tape"]] = hold(tape)
         made[VARIABLE["_type"]] = hold(type_)
     return made
+
+
+@words
+def release_variable(x):
+    """`void tp_dealloc(x)` of variables: they are kept for `new_variable`, with the reference to
+    their class. Instances of derived classes come here too, when what these added is gone."""
+    setup = RECORDING[0]
+    call(setup[SETUP["PyObject_GC_UnTrack"]], x)
+    for k in range(VARIABLE["_index"], VARIABLE["_index"] + 3):
+        value = x[k]
+        x[k] = 0
+        if value != 0:
+            drop(value)
+    if x[_CLASS] == setup[SETUP["variable"]] and setup[SETUP["free_count"]] < MOST_FREE:
+        x[VARIABLE["_index"]] = setup[SETUP["free"]]
+        setup[SETUP["free"]] = x
+        setup[SETUP["free_count"]] = setup[SETUP["free_count"]] + 1
+        return 0
+    class_ = x[_CLASS]
+    call(setup[SETUP["PyObject_GC_Del"]], x)
+    drop(class_)
+    return 0
 
 
 @words

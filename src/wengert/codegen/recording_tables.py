@@ -24,6 +24,7 @@ __all__ = [
     "BINARY",
     "ITEM",
     "LEAF_KINDS",
+    "MOST_FREE",
     "MOST_NODES",
     "NEGATIVE",
     "ROW",
@@ -67,6 +68,9 @@ SETUP = numbered(
     "PyDict_Size",
     "PyErr_Clear",
     "PyObject_GC_UnTrack",
+    "PyObject_GC_Track",
+    "PyObject_GC_Del",
+    "_Py_NewReference",
     "PyType_GenericAlloc",
     "PyObject_Vectorcall",
     "PyUnicode_Compare",
@@ -89,6 +93,8 @@ SETUP = numbered(
     "call_op",
     "project_op",
     "table",
+    "free",
+    "free_count",
     "ufunc_miss",
     "function_miss",
     "item_miss",
@@ -96,6 +102,9 @@ SETUP = numbered(
     "operator_call",
     *(f"{name}_{what}" for name in (*BINARY, "negative") for what in ("op", "miss")),
 )
+#: Variables that have died and wait to be used again: `free` is the first, and each holds the next
+#: where its value number was; there are at most so many.
+MOST_FREE = 1024
 ROWS, SHIFT = 16384, 50
 ROW = numbered(
     "first", "second", "third", "op", "params", "result", "leaf", "dtype", "single", "size"

@@ -19,7 +19,7 @@ import numpy as np
 
 from wengert.capture import Recorder, Variable
 from wengert.capture.view import View
-from wengert.graph import CONSTANT, Type
+from wengert.graph import CONSTANT, Traced, Type
 from wengert.ops import TABLE, Op
 
 __all__ = ["install"]
@@ -27,6 +27,8 @@ __all__ = ["install"]
 #: The words of a type that hold `tp_as_number` and `tp_as_mapping`, and the place of `mp_subscript`
 #: in the latter.
 _AS_NUMBER, _AS_MAPPING, _SUBSCRIPT = 12, 14, 1
+#: Those of what frees an instance, and of the bytes of one.
+_DEALLOC, _SIZE = 6, 4
 #: The word of a type that holds `tp_call`.
 _CALL = 16
 _DUNDER = {
@@ -116,6 +118,9 @@ def _layout_is_known() -> bool:
         and calls != 0
         and len(subscripts) == 1
         and subscripts != {0}
+        and len({_word(id(kind) + 8 * _DEALLOC) for kind in (*_HANDLES, Traced, probe)}) == 1
+        and _word(id(Variable) + 8 * _SIZE) == 8 * (2 + len(VARIABLE)) == Variable.__basicsize__
+        and Variable.__weakrefoffset__ == Variable.__dictoffset__ == 0
         and all(len({_word(own + 8 * k) for own in number_slots} - {0}) == 1 for k in places)
     )
 
@@ -175,6 +180,8 @@ class _Native:
         for name, place in SETUP.items():
             if name == "table":
                 words[place] = self.table.ctypes.data
+            elif name.startswith("free"):
+                continue
             elif name.startswith("PyArray"):
                 words[place] = numpy_function(name)
             elif name == "operator_call":
@@ -196,6 +203,8 @@ class _Native:
                 ctypes.c_int64.from_address(slot).value = found[name]
         for operators in _operator_classes():
             ctypes.c_int64.from_address(id(operators) + 8 * _CALL).value = found["operator"]
+        # Classes that derive from `Variable` keep their own, which end by calling this.
+        ctypes.c_int64.from_address(id(Variable) + 8 * _DEALLOC).value = found["release"]
         self.functions = []
         for name in ("ufunc", "function"):
             made = native_function(f"__array_{name}__", found[name], b"", None)
