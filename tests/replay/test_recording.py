@@ -485,3 +485,33 @@ def test_variables_that_died_are_used_again_by_every_thread():
         thread.join()
     for k, found in results:
         np.testing.assert_allclose(found, np.full((200, 3), k * np.cos(k) + np.sin(k)))
+
+
+def test_one_number_object_is_one_constant_of_each_dtype():
+    """Also after many others have been used, recorded by Python or natively."""
+    numbers = [k + 0.25 for k in range(20)]
+
+    def f(x, y):
+        for _ in range(3):
+            for c in numbers:
+                x = x * c
+                y = y + c
+            x = np.maximum(x, numbers[3])
+        return np.sum(x) + np.sum(y)
+
+    args = (np.ones(3), np.ones(2, np.float32))
+    graphs = [capture(f, args, {}, traced=(0, 1), purpose="grad").graph for _ in range(2)]
+    assert len(graphs[0].inputs) >= 2 + 2 * len(numbers)
+    assert graphs[0] is graphs[1]
+
+
+def test_a_number_that_alternates_is_recorded_as_python_records_it():
+    arrays = [np.ones(3), np.ones(2, np.float32)]
+    a, (x, y) = variables(arrays)
+    b, (u, v) = variables(arrays)
+    number = 0.125
+    for _ in range(4):
+        for native, python in ((x, u), (y, v), (y, v)):
+            operator.mul(native, number)
+            Variable.__mul__(python, number)
+    same(a, b)

@@ -21,7 +21,7 @@ def run_gradient(graph: Graph, arguments: Sequence[Any], wrt: Sequence[int]) -> 
     """The outputs of a graph of arrays, then the cotangents of its inputs number `wrt`, for a
     cotangent of 1 for the first output. None: batching would not pay."""
     mode = current_mode.get()
-    if mode.when == "never" or (len(graph) < _LEAST_ENTRIES and mode.when != "always"):
+    if mode.when == "never" or (len(graph.entries) < _LEAST_ENTRIES and mode.when != "always"):
         return None
     # A structure that comes again is the same graph: that it doesn't pay is found out once.
     refused = ("batching does not pay", mode.strategy, tuple(wrt))

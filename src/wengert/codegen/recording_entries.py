@@ -49,6 +49,7 @@ _CLASS = 1  # the word of every object that holds its type
 _SIZE = 2  # of a list or tuple
 _ITEMS = 3  # of a tuple; of a list: the address of its items
 _FLOAT = 2  # the value of a float
+_FEW = 8  # items of `kept` that are looked at
 #: Bytes: where an array holds its data, number of axes, lengths, dtype and flags.
 ARRAY = {"data": 16, "nd": 24, "dims": 32, "descr": 56, "flags": 64}
 _C_CONTIGUOUS, _WRITEABLE = 0x0001, 0x0400
@@ -247,6 +248,18 @@ def constant_of(tape, number, row):
     setup = RECORDING[0]
     numbers = tape[TAPE["numbers"]]
     leaf = row[ROW["leaf"]]
+    # The last few first: that takes no object.
+    kept = tape[TAPE["kept"]]
+    last = kept[_SIZE] - 2
+    k = last
+    while k >= 0 and k > last - _FEW:
+        index = kept[_ITEMS][k + 1]
+        if kept[_ITEMS][k] == number:
+            at = call(setup[SETUP["PyLong_AsSsize_t"]], index)
+            if tape[TAPE["entries"]][_ITEMS][at][_ITEMS + 3] == leaf[_ITEMS + 3]:
+                return hold(index)
+            break
+        k -= 2
     key = call(setup[SETUP["PyLong_FromSsize_t"]], number)
     found = call(setup[SETUP["PyDict_GetItem"]], numbers, key)
     if found != 0:
@@ -262,7 +275,8 @@ def constant_of(tape, number, row):
     index = append_entry(tape, hold(leaf))
     call(setup[SETUP["PyDict_SetItem"]], tape[TAPE["constants"]], index, value)
     call(setup[SETUP["PyDict_SetItem"]], numbers, key, index)
-    call(setup[SETUP["PyList_Append"]], tape[TAPE["kept"]], number)
+    call(setup[SETUP["PyList_Append"]], kept, number)
+    call(setup[SETUP["PyList_Append"]], kept, index)
     drop(value)
     drop(key)
     return index

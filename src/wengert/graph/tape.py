@@ -84,7 +84,7 @@ class Tape(_Fields):
     expected : entries of a tape that this one may turn out to repeat: equal entries are shared, so
         that comparing both compares addresses
     numbers : the identity of a Python number -> the constant that it became
-    kept : these numbers
+    kept : these numbers, each followed by its constant
     keeps_calls : whether a compiled function is recorded as one node
     snapshots : the identity of an array -> the array, its copy, and the constant that it became
     parent : the tape that was recording when this one began
@@ -148,7 +148,7 @@ class Tape(_Fields):
             ):
                 return known
             self.numbers[id(number)] = len(self.entries)
-            self.kept.append(number)
+            self.kept += (number, len(self.entries))
         if dtype is not None:
             value = dtype.type(value)
         elif not isinstance(value, np.generic):
@@ -371,13 +371,20 @@ def innermost(args: Sequence[Any]) -> Any:
         if isinstance(a, Traced) and (tape is None or a._tape.level > tape.level):
             tape = a._tape
     if tape is not None:
-        inside = getattr(_active, "inside", None)
+        inside = _active.inside
         if inside is not None and tape in inside[1]:
             return inside[0]
     return tape
 
 
-_active = threading.local()
+class _Active(threading.local):
+    """tape : the one that is recording; inside : what `staying_inside` says"""
+
+    tape: Any = None
+    inside: Any = None
+
+
+_active = _Active()
 
 
 @contextmanager
@@ -388,7 +395,7 @@ def staying_inside(tape: Any) -> Iterator[None]:
     What a branch computes of values that it closes over would else be computed whether the branch
     is taken or not, and an assignment into such a value would take place once and always.
     """
-    previous = getattr(_active, "inside", None)
+    previous = _active.inside
     outer, fast = tape.parent, []
     while outer is not None:
         fast.append((outer, outer.fast))
@@ -405,7 +412,7 @@ def staying_inside(tape: Any) -> Iterator[None]:
 
 def current_tape() -> Any:
     """The tape that is recording in this thread, or None."""
-    return getattr(_active, "tape", None)
+    return _active.tape
 
 
 class recording:

@@ -60,12 +60,16 @@ def shown_bytes(count: int) -> str:
     return f"{count} bytes"
 
 
-_active = threading.local()
+class _Active(threading.local):
+    budget: int | None = None
+
+
+_active = _Active()
 
 
 def current_budget() -> int | None:
     """The bytes that graphs which run now in this thread may hold; None: as many as they need."""
-    return getattr(_active, "budget", None)
+    return _active.budget
 
 
 @contextmanager

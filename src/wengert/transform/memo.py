@@ -51,7 +51,9 @@ class Memo:
         with self._lock:
             found = self._kept.values.get(key)
             if found is not None:
-                self._kept.values.move_to_end(key)
+                # Which one goes first matters only where one may have to go soon.
+                if self._kept.is_filling:
+                    self._kept.values.move_to_end(key)
                 return found
             found = self._probation.values.get(key)
             if found is not None:
@@ -82,11 +84,13 @@ class _Store:
         self.limit = limit
         self.bytes = 0
         self.values: OrderedDict[Hashable, Any] = OrderedDict()
+        self.is_filling = False  # whether half of it is taken
 
     def add(self, key: Hashable, value: Any) -> list[int]:
         """Add a value, of any size; the hashes of the keys that had to go for it."""
         self.values[key] = value
         self.bytes += ENTRY_BYTES * len(value)
+        self.is_filling = 2 * self.bytes > self.limit
         gone = []
         while self.bytes > self.limit and len(self.values) > 1:
             first = next(iter(self.values))
