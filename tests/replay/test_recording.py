@@ -83,8 +83,12 @@ def test_two_variables(name, k, m):
     same(a, b)
 
 
+INTS = (0, 1, 3, -7, 2**24 + 1, 1 - 2**29, 2**29, 2**40)
+NUMBERS = (0.1, -2.5, 1e300, True, np.float32(0.3), np.float64(0.3), *INTS)
+
+
 @pytest.mark.parametrize("name", [name for name in OPERATORS if name != "matmul"])
-@pytest.mark.parametrize("number", [0.1, -2.5, 3, True, np.float32(0.3), np.float64(0.3), 1e300])
+@pytest.mark.parametrize("number", NUMBERS)
 @pytest.mark.parametrize("k", range(4))
 def test_a_variable_and_a_number(name, number, k):
     apply, forward, reflected = OPERATORS[name]
@@ -274,6 +278,8 @@ def test_one_number_is_one_constant_of_each_dtype():
     constants = [k for k, entry in enumerate(tape.entries) if entry[0] is CONSTANT]
     kinds = {tape.constants[k].dtype: tape.constants[k] for k in constants}
     assert kinds == {np.dtype(np.float64): 0.1, np.dtype(np.float32): np.float32(0.1)}
+    at = [tape.entries[v._index][1] for v in (x * 2, 2 / x, x - 2, y * 2)]
+    assert at[0][1] == at[1][0] == at[2][1] != at[3][1]
     x * float("0.25")
     assert tape.constants[len(tape.entries) - 2] == 0.25
 

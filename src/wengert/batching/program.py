@@ -274,8 +274,9 @@ class Program:
         used[self.where[list(self.graph.outputs)]] = True
         used[rows] = False
         self.leaves = np.flatnonzero(used & (self.producer < 0)).tolist()
-        for k in self.leaves:
-            self.type_of[k] = number(entries[k][3])
+        types = [entries[k][3] for k in self.leaves]
+        by_identity = {at: number(t) for at, t in {id(t): t for t in types}.items()}
+        self.type_of[self.leaves] = [by_identity[id(t)] for t in types]
 
     def _spread(self, wrt: Collection[int], family: Any, kinds: list[Kind]) -> None:
         count = len(family)

@@ -23,6 +23,7 @@ from wengert.codegen.recording_entries import (
     is_plain_array,
     new_tuple,
     new_variable,
+    tuple_of_one,
 )
 from wengert.codegen.recording_tables import (
     LEAF_KINDS,
@@ -138,9 +139,9 @@ def _record(signature, tape, objects):
     params = hold(signature[TRACED["params"]])
     types = hold(signature[TRACED["types"]])
     entry = new_tuple(hold(setup[SETUP["call_op"]]), operands, params, types)
-    source = call(setup[SETUP["PyTuple_New"]], 1)
-    call(setup[SETUP["PyObject_GC_UnTrack"]], source)
-    source[_ITEMS] = append_entry(tape, entry)
+    at = append_entry(tape, entry)
+    source = tuple_of_one(at)
+    drop(at)
     made = scratch(MOST_NODES)
     for number in range(signature[TRACED["result_count"]]):
         type_ = types[_ITEMS + number]

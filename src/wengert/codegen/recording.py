@@ -31,6 +31,7 @@ from wengert.codegen.recording_entries import (
     is_plain_array,
     new_variable,
     release_variable,
+    small_int,
 )
 from wengert.codegen.recording_tables import ITEM, ROW, SETUP, TAPE, VARIABLE, VIEW
 from wengert.codegen.restricted import call, scratch, words
@@ -71,13 +72,13 @@ def _of_two(tape, left, right, op):
 
 
 @words
-def _with_float(tape, own, number, is_left, op):
-    setup = RECORDING[0]
-    type_ = own[VARIABLE["_type"]]
-    if is_left != 0:
-        row = find(op, type_, setup[SETUP["float"]])
-    else:
-        row = find(op, setup[SETUP["float"]], type_)
+def _with_number(tape, own, number, is_left, op):
+    left = own[VARIABLE["_type"]]
+    right = number[_CLASS]
+    if is_left == 0:
+        left = number[_CLASS]
+        right = own[VARIABLE["_type"]]
+    row = find(op, left, right)
     index = index_of(own)
     if row == 0 or index == 0:
         return 0
@@ -197,7 +198,9 @@ def _two(left, right, key):
             return 0
         return _of_two(tape, left, right, key)
     if other[_CLASS] == setup[SETUP["float"]]:
-        return _with_float(tape, own, other, is_left, key)
+        return _with_number(tape, own, other, is_left, key)
+    if other[_CLASS] == setup[SETUP["int"]] and small_int(other, 0) < ITEM["none"]:
+        return _with_number(tape, own, other, is_left, key)
     if other[_CLASS] == setup[SETUP["PyArray_Type"]]:
         return _with_array(tape, own, other, is_left, key)
     return 0
@@ -278,22 +281,6 @@ def record_function(own, args, count, names):
 
 
 # ---------------------------------------------------------------- parts
-
-
-@words
-def small_int(value, otherwise):
-    """A Python int of less than 30 bits, `otherwise` for None, or a number that is larger."""
-    setup = RECORDING[0]
-    if value == setup[SETUP["none"]]:
-        return otherwise
-    if value[_CLASS] != setup[SETUP["int"]]:
-        return ITEM["none"] + 1
-    number = call(setup[SETUP["PyLong_AsSsize_t"]], value)
-    if number == -1:
-        call(setup[SETUP["PyErr_Clear"]])  # of a number that is too large
-    if number <= -ITEM["none"] or number >= ITEM["none"]:
-        return ITEM["none"] + 1
-    return number
 
 
 @words

@@ -11,6 +11,7 @@ from __future__ import annotations
 from wengert.codegen.recording_tables import (
     ITEM,
     MOST_FREE,
+    MOST_NUMBERS,
     ROW,
     ROW_BYTES,
     ROWS,
@@ -41,6 +42,8 @@ __all__ = [
     "new_tuple",
     "new_variable",
     "release_variable",
+    "small_int",
+    "tuple_of_one",
 ]
 
 RECORDING = Static("wengert_recording")
@@ -163,11 +166,44 @@ def release_variable(x):
 
 
 @words
+def value_number(n):
+    """A new reference to the Python integer n: those of most tapes are made once, with tuples of
+    one each, which most operands are."""
+    setup = RECORDING[0]
+    numbers = setup[SETUP["value_numbers"]]
+    if n >= MOST_NUMBERS:
+        return call(setup[SETUP["PyLong_FromSsize_t"]], n)
+    while numbers[_SIZE] <= n:
+        made = call(setup[SETUP["PyLong_FromSsize_t"]], numbers[_SIZE])
+        alone = call(setup[SETUP["PyTuple_New"]], 1)
+        call(setup[SETUP["PyObject_GC_UnTrack"]], alone)
+        alone[_ITEMS] = made
+        call(setup[SETUP["PyList_Append"]], numbers, made)
+        call(setup[SETUP["PyList_Append"]], setup[SETUP["tuples_of_one"]], alone)
+        drop(alone)
+    return hold(numbers[_ITEMS][n])
+
+
+@words
+def tuple_of_one(number):
+    """A new reference to the tuple of a value number."""
+    setup = RECORDING[0]
+    n = call(setup[SETUP["PyLong_AsSsize_t"]], number)
+    if n < setup[SETUP["value_numbers"]][_SIZE]:
+        return hold(setup[SETUP["tuples_of_one"]][_ITEMS][n])
+    made = call(setup[SETUP["PyTuple_New"]], 1)
+    if made != 0:
+        call(setup[SETUP["PyObject_GC_UnTrack"]], made)
+        made[_ITEMS] = hold(number)
+    return made
+
+
+@words
 def append_entry(tape, entry):
     """Append an entry, taking the reference; a new reference to its number."""
     setup = RECORDING[0]
     entries = tape[TAPE["entries"]]
-    index = call(setup[SETUP["PyLong_FromSsize_t"]], entries[_SIZE])
+    index = value_number(entries[_SIZE])
     call(setup[SETUP["PyList_Append"]], entries, entry)
     drop(entry)
     return index
@@ -220,16 +256,17 @@ def entry_of(tape, op, left, right, params, type_):
     entry = expected_entry(tape, op, left, right, params, type_)
     if entry != 0:
         return hold(entry)
-    count = 2
     if right == 0:
-        count = 1
-    operands = call(RECORDING[0][SETUP["PyTuple_New"]], count)
+        operands = tuple_of_one(left)
+        if operands == 0:
+            return 0
+        return new_tuple(hold(op), operands, hold(params), hold(type_))
+    operands = call(RECORDING[0][SETUP["PyTuple_New"]], 2)
     if operands == 0:
         return 0
     call(RECORDING[0][SETUP["PyObject_GC_UnTrack"]], operands)
     operands[_ITEMS] = hold(left)
-    if count == 2:
-        operands[_ITEMS + 1] = hold(right)
+    operands[_ITEMS + 1] = hold(right)
     return new_tuple(hold(op), operands, hold(params), hold(type_))
 
 
@@ -243,8 +280,43 @@ def append(tape, op, left, right, params, type_):
 
 
 @words
+def small_int(value, otherwise):
+    """A Python int of less than 30 bits, `otherwise` for None, or a number that is larger."""
+    setup = RECORDING[0]
+    if value == setup[SETUP["none"]]:
+        return otherwise
+    if value[_CLASS] != setup[SETUP["int"]]:
+        return ITEM["none"] + 1
+    number = call(setup[SETUP["PyLong_AsSsize_t"]], value)
+    if number == -1:
+        call(setup[SETUP["PyErr_Clear"]])  # of a number that is too large
+    if number <= -ITEM["none"] or number >= ITEM["none"]:
+        return ITEM["none"] + 1
+    return number
+
+
+@words
+def float_bits(number):
+    """The bits of the float64 that equals a Python float or a small int."""
+    if number[_CLASS] == RECORDING[0][SETUP["float"]]:
+        return number[_FLOAT]
+    value = small_int(number, 0)
+    if value == 0:
+        return 0
+    sign = 0
+    if value < 0:
+        sign = 1 << 63
+        value = -value
+    exponent = 0
+    while value >> (exponent + 1) != 0:
+        exponent += 1
+    fraction = (value << (52 - exponent)) & ((1 << 52) - 1)
+    return sign | ((1023 + exponent) << 52) | fraction
+
+
+@words
 def constant_of(tape, number, row):
-    """A reference to the value number of the constant that a Python float becomes."""
+    """A reference to the value number of the constant that a Python number becomes."""
     setup = RECORDING[0]
     numbers = tape[TAPE["numbers"]]
     leaf = row[ROW["leaf"]]
@@ -268,9 +340,9 @@ def constant_of(tape, number, row):
             drop(key)
             return hold(found)
     place = scratch(1)
-    place[0] = number[_FLOAT]
+    place[0] = float_bits(number)
     if row[ROW["single"]] != 0:
-        place[0] = single(number[_FLOAT])
+        place[0] = single(place[0])
     value = call(setup[SETUP["PyArray_Scalar"]], place, row[ROW["dtype"]], 0)
     index = append_entry(tape, hold(leaf))
     call(setup[SETUP["PyDict_SetItem"]], tape[TAPE["constants"]], index, value)

@@ -3,8 +3,8 @@
 The table has `ROWS` rows of `ROW`; a row is found by its three keys, in one of two places, and
 holds what was recorded for them:
 
-- a binary operator: (operator, type, type); with a Python float on one side its class stands for
-  the type, and the row has the entry and dtype of the constant that the float becomes;
+- a binary operator: (operator, type, type); with a Python float or int on one side its class stands
+  for the type, and the row has the entry and dtype of the constant that the number becomes;
 - `negative`: (operator, type, 0);
 - a ufunc of one operand: (ufunc, type, 0), or of two, as an operator;
 - another function of NumPy: likewise, of one array or a list of two;
@@ -26,6 +26,7 @@ __all__ = [
     "LEAF_KINDS",
     "MOST_FREE",
     "MOST_NODES",
+    "MOST_NUMBERS",
     "NEGATIVE",
     "ROW",
     "ROWS",
@@ -100,6 +101,8 @@ SETUP = numbered(
     "item_miss",
     "operator_miss",
     "operator_call",
+    "value_numbers",
+    "tuples_of_one",
     *(f"{name}_{what}" for name in (*BINARY, "negative") for what in ("op", "miss")),
 )
 #: Variables that have died and wait to be used again: `free` is the first, and each holds the next
@@ -136,6 +139,9 @@ TAPE = {
 #: Numbers of keys that have a row are less than `none`, which stands for a slice without an end.
 #: Arrays that have one have few axes, and lengths of few bits.
 ITEM = {"bits": 31, "none": 1 << 29, "most_axes": 2, "axis_bits": 24}
+
+#: Value numbers below this are made once for all tapes.
+MOST_NUMBERS = 1 << 16
 
 #: Spreads the bits of keys over the rows.
 SPREAD = 0x9E3779B97F4A7C15

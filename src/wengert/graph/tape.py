@@ -140,15 +140,18 @@ class Tape(_Fields):
     def _constant(self, value: Any, dtype: Any) -> int:
         if isinstance(value, np.ndarray) and value.ndim:
             return self._array_constant(value)
-        number = value if value.__class__ is float and self.fast else None
-        if number is not None:
-            known = self.numbers.get(id(number))
-            if known is not None and self.entries[known][3].dtype == (
-                np.float64 if dtype is None else dtype
-            ):
+        is_kept = value.__class__ is float or (
+            value.__class__ is int and -_MOST_INT < value < _MOST_INT
+        )
+        if is_kept and self.fast:
+            known = self.numbers.get(id(value))
+            own = dtype
+            if own is None:
+                own = np.float64 if value.__class__ is float else np.int64
+            if known is not None and self.entries[known][3].dtype == own:
                 return known
-            self.numbers[id(number)] = len(self.entries)
-            self.kept += (number, len(self.entries))
+            self.numbers[id(value)] = len(self.entries)
+            self.kept += (value, len(self.entries))
         if dtype is not None:
             value = dtype.type(value)
         elif not isinstance(value, np.generic):
@@ -312,6 +315,8 @@ class Tape(_Fields):
         )
 
 
+#: Uses of a Python int of less than this are one constant, as those of a float are.
+_MOST_INT = 1 << 29
 #: Types of operands, and parameters, for which an operator knows that it converts nothing.
 _MOST_DIRECT = 8192
 

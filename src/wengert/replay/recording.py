@@ -43,6 +43,8 @@ _HANDLES = (Variable, View)
 #: types of the arrays decide.
 _OF_ONE = frozenset({np.sum, np.prod, np.max, np.min})
 _OF_A_LIST = frozenset({np.concatenate})
+#: Operators that take a Python int as they take the float that equals it.
+_OF_INTS = frozenset({"add", "subtract", "multiply", "divide", "maximum", "minimum"})
 #: Bytes of an element of an array that native code compares.
 _LEAST_BYTES = 4
 
@@ -153,7 +155,7 @@ class _Native:
         self.table = np.zeros((ROWS, len(ROW)), np.int64)
         self.kept: dict[int, Any] = {}
         self.turn = 0
-        objects = {
+        objects: dict[str, Any] = {
             "variable": Variable,
             "view": View,
             "float": float,
@@ -171,6 +173,8 @@ class _Native:
             "function_miss": self._function_miss(Variable.__array_function__),
             "item_miss": self._item_miss(Variable.__getitem__),
             "operator_miss": self._operator_miss(Op.__call__),
+            "value_numbers": [],
+            "tuples_of_one": [],
         }
         for name in (*BINARY, "negative"):
             objects[f"{name}_op"] = TABLE["contract" if name == "matmul" else name]
@@ -242,7 +246,7 @@ class _Native:
         operands = [left, right]
         keys = [x._type if x.__class__ in _HANDLES else x.__class__ for x in operands]
         array = next((k for k in (0, 1) if operands[k].__class__ is np.ndarray), None)
-        number = next((k for k in (0, 1) if operands[k].__class__ is float), None)
+        number = next((k for k in (0, 1) if operands[k].__class__ in (float, int)), None)
         if array is not None:
             self._learn_array(key, operands, array, made, added)
             return
@@ -257,6 +261,8 @@ class _Native:
             other = operands[1 - number]
             if other.__class__ not in _HANDLES or added[0][3].dtype not in (np.float64, np.float32):
                 return
+            if operands[number].__class__ is int and added[1][0].name not in _OF_INTS:
+                return  # what it records may depend on the number, as a power does
             indices = (before, other._index) if number == 0 else (other._index, before)
             leaf, added = added[0], added[1:]
         if len(added) == 1 and added[0][1] == indices and added[0][3] is made._type:
