@@ -35,17 +35,17 @@ def run_gradient(graph: Graph, arguments: Sequence[Any], wrt: Sequence[int]) -> 
     return found
 
 
-def compute_together(tape: Any, needed: Sequence[int], start: int) -> bool:
+def compute_together(tape: Any, needed: Sequence[int], start: int) -> bool | None:
     """Compute the needed values of a tape and, from entry `start` on, others that go with them.
 
-    Whether it was done. Uses of compiled functions are what batches make faster; single operators
-    take NumPy as long either way.
+    Whether it was done; None: not even looked at. Uses of compiled functions are what batches make
+    faster; single operators take NumPy as long either way.
     """
     when = current_mode.get().when
     if when == "never":
         return False
     if when != "always" and not any(tape.entries[k][0].name == "call" for k in needed):
-        return False
+        return None
     from wengert.batching.reading import compute
 
     return compute(tape, needed, start, always=when == "always")

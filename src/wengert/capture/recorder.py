@@ -45,9 +45,9 @@ class Recorder(Tape):
     cast = TABLE["cast"]
 
     #: Ways to compute several values at once: functions of a tape, the value numbers that are
-    #: needed, and the number of entries at the last time; they fill `values`, or return False.
-    #: `api` puts batching here, later in the order of imports.
-    together: ClassVar[list[Callable[[Any, Sequence[int], int], bool]]] = []
+    #: needed, and the number of entries at the last time; they fill `values`, or return False,
+    #: or None if they did not look. `api` puts batching here, later in the order of imports.
+    together: ClassVar[list[Callable[[Any, Sequence[int], int], bool | None]]] = []
 
     def __init__(
         self, parent: Tape | None = None, *, lines: bool = False, why_no_values: str = ""
@@ -145,10 +145,11 @@ class Recorder(Tape):
         for compute in self.together:
             # What has no value (an index outside its axis) may be what nobody needs.
             with suppress(WengertError, np.linalg.LinAlgError):
-                if compute(self, needed, self._read):
+                done = compute(self, needed, self._read)
+                if done:
                     self._read, self._patience = len(self.entries), _MANY
-                else:
-                    self._patience *= 4
+                else:  # what was not even looked at cost little
+                    self._patience += _MANY if done is None else 3 * self._patience
 
     def _input_value(self, index: int) -> Any:
         if index in self.bindings:
