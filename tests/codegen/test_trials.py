@@ -48,9 +48,9 @@ class Plan:
 )
 def test_the_better_way_is_kept(alone, shared, kept):
     plan = Plan(alone, shared)
-    assert {plan.call() for _ in range(16)} == {0, 1}
+    assert {plan.call() for _ in range(32)} == {0, 1}
     asked = plan.asked
-    assert {plan.call() for _ in range(1000)} == {kept}
+    assert {plan.call() for _ in range(990)} == {kept}
     assert plan.asked == asked, "only trials look at the clock"
 
 
@@ -65,7 +65,16 @@ def test_later_trials_may_find_otherwise():
 
 def test_a_call_that_was_held_up_does_not_count():
     plan = Plan(900, 500)
-    for number in range(16):
-        plan.times[0] = 90_000 if number in (9, 13) else 500
+    for number in range(32):
+        plan.times[0] = 90_000 if number in (24, 29) else 500
         plan.call()
     assert not plan.call()
+
+
+def test_those_who_sleep_are_woken_when_sharing_is_tried():
+    plan = Plan(900, 500)
+    asked = []
+    for _ in range(1024 + 40):
+        plan.call()
+        asked.append(int(plan.words[TRIAL["wakes"]]))
+    assert [number for number, one in enumerate(asked) if one] == [16, 1024 + 16]

@@ -131,7 +131,8 @@ def test_chunks_give_what_one_chunk_gives(rng, monkeypatch):
     monkeypatch.setattr("wengert.plan.chunks.worker_count", lambda: 3)
     split = make_plan(graph)
     assert any(isinstance(s, NativeStep) and len(s.blocks) > 1 for s in split.steps)
-    monkeypatch.setattr("wengert.plan.chunks.worker_count", lambda: 0)
+    for module in ("chunks", "plan"):
+        monkeypatch.setattr(f"wengert.plan.{module}.worker_count", lambda: 0)
     whole = make_plan(graph)
     assert all(len(s.blocks) == 1 for s in whole.steps if isinstance(s, NativeStep))
     for a, b in zip(Executable(split)([x]), Executable(whole)([x]), strict=True):

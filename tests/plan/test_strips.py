@@ -114,6 +114,16 @@ def test_slices_and_joins_of_columns_are_part_of_a_strip(batch, rng):
     compiled(wg.grad(lambda *args: np.sum(cell(*args) ** 2), argnums=(0, 1, 2)), *args)
 
 
+@pytest.mark.usefixtures("_workers")
+def test_a_step_of_some_length_is_a_strip_by_itself(rng):
+    x, w = rng.normal(size=(64, 32)), rng.normal(size=(32, 256))
+    (strip,) = strips_of(compiled(lambda x, w: x @ w, x, w))
+    (step,) = strip
+    assert len(step.blocks) > 1
+    assert step.is_tried
+    assert not strips_of(compiled(lambda x, w: x[:, :8] @ w[:8], x, w))
+
+
 def test_steps_that_keep_much_in_memory_are_not_put_off(rng, monkeypatch):
     for module in (chunks, plan, products):
         monkeypatch.setattr(module, "worker_count", lambda: 1)

@@ -111,7 +111,7 @@ def first_lanes(b: ir.IRBuilder, count: Any, lanes: int) -> Any:
 
 
 def masked_load(b: ir.IRBuilder, pointer: Any, mask: Any, otherwise: Any, size: int) -> Any:
-    """A vector of floats of `size` bytes, of which only the lanes of a mask are read."""
+    """A vector of elements of `size` bytes, of which only the lanes of a mask are read."""
     place = b.bitcast(pointer, otherwise.type.as_pointer())
     args = [place, ir.Constant(I32, size), mask, otherwise]
     return b.call(_masked(b.module, "load", otherwise.type, args, otherwise.type, size), args)
@@ -127,7 +127,8 @@ def masked_store(b: ir.IRBuilder, value: Any, pointer: Any, mask: Any, size: int
 def _masked(
     module: ir.Module, name: str, kind: Any, args: Sequence[Any], result: Any, size: int
 ) -> Any:
-    full_name = f"llvm.masked.{name}.v{kind.count}f{8 * size}.p0"
+    letter = "f" if kind.element in (F64, ir.FloatType()) else "i"
+    full_name = f"llvm.masked.{name}.v{kind.count}{letter}{8 * size}.p0"
     function = module.globals.get(full_name)
     if function is None:
         declared = ir.FunctionType(result, [a.type for a in args])

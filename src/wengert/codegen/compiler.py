@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wengert.codegen import ir, llvm
-from wengert.codegen.kernel import CallSpec, ProductSpec, Spec, WalkSpec
+from wengert.codegen.finish import build_finish
+from wengert.codegen.kernel import CallSpec, FinishSpec, ProductSpec, Spec, WalkSpec
 from wengert.codegen.loops import build_kernel
 from wengert.codegen.native import build_further, build_runtime
 from wengert.codegen.numbers import build_call
@@ -58,6 +59,8 @@ def build_function(module: ir.Module, spec: Spec, name: str, width: int) -> None
         build_walk(module, spec, name, width)
     elif isinstance(spec, ProductSpec):
         build_product(module, spec, name, width)
+    elif isinstance(spec, FinishSpec):
+        build_finish(module, spec, name, width)
     else:
         build_kernel(module, spec, name, width)
 

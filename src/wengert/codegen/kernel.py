@@ -20,6 +20,7 @@ import numpy as np
 
 __all__ = [
     "CallSpec",
+    "FinishSpec",
     "Instruction",
     "KernelSpec",
     "Load",
@@ -270,4 +271,20 @@ class ProductSpec(NamedTuple):
         return _product_key(self.dtype)
 
 
-Spec = KernelSpec | WalkSpec | CallSpec | ProductSpec
+class FinishSpec(NamedTuple):
+    """The structure of what is done with a product's result tile by tile (`finish`).
+
+    nest : a kernel of rank 2, of rows and columns, without phases; what it reduces are sums (or
+        maxima, minima) over rows, or over all elements
+    source : which of its loads is the product
+    """
+
+    nest: KernelSpec
+    source: int
+
+    def key(self) -> str:
+        """A name that is the same in every process, from the whole structure."""
+        return _key("finish", self.nest.key(), self.source)
+
+
+Spec = KernelSpec | WalkSpec | CallSpec | ProductSpec | FinishSpec

@@ -41,6 +41,7 @@ from wengert.codegen.emit import emit
 from wengert.codegen.kernel import Bits, KernelSpec, Store, is_cheap
 from wengert.codegen.math_random import random_bits
 from wengert.codegen.rows import store_phase, temporaries
+from wengert.codegen.sums import COMBINE, IDENTITY, across
 from wengert.codegen.vector import Kind, Lanes
 
 __all__ = ["BLOCK", "build_kernel"]
@@ -50,9 +51,6 @@ BLOCK = 4096
 
 #: Accumulators of a reduction: an addition takes about four cycles, and starts every cycle.
 _UNROLL = 4
-
-_IDENTITY = {"sum": 0.0, "max": -np.inf, "min": np.inf}
-_COMBINE = {"sum": "add", "max": "maximum", "min": "minimum"}
 
 
 class _Builder:
@@ -118,7 +116,7 @@ class _Builder:
             if part is not None:
                 element = memory_type(self.spec.dtype(store.value))
                 with loop(self.b, *part, i64(1)) as step:
-                    value = ir.Constant(element, _IDENTITY[store.combine])
+                    value = ir.Constant(element, IDENTITY[store.combine])
                     self.b.store(value, self.b.gep(pointer, [step.index]))
 
     def _outer(self, axis: int, load_at: list[Any], store_at: list[Any]) -> None:
@@ -225,7 +223,7 @@ class _Builder:
         totals: list[Any] = []
         for r in reductions:
             how = self._instruction(r).reduces
-            wide = ir.Constant(F64, _IDENTITY[how])
+            wide = ir.Constant(F64, IDENTITY[how])
             totals += [wide, ir.Constant(F64, 0.0)]
         with loop(b, first, n, i64(BLOCK), totals) as block:
             beyond = b.add(block.index, i64(BLOCK))
@@ -241,7 +239,7 @@ class _Builder:
                     )
                 else:
                     block.next[2 * position] = emit(
-                        b, _COMBINE[how], [total, wide], {}, Kind(np.dtype("f8"), 1)
+                        b, COMBINE[how], [total, wide], {}, Kind(np.dtype("f8"), 1)
                     )
         for position, r in enumerate(reductions):
             total, compensation = block.results[2 * position : 2 * position + 2]
@@ -273,7 +271,7 @@ class _Builder:
             splat(
                 b,
                 ir.Constant(
-                    memory_type(self._instruction(r).dtype), _IDENTITY[self._instruction(r).reduces]
+                    memory_type(self._instruction(r).dtype), IDENTITY[self._instruction(r).reduces]
                 ),
                 lanes,
             )
@@ -315,7 +313,7 @@ class _Builder:
                 self.mask = None
             whole = last
         partial = [
-            self._across(value, self._instruction(r))
+            across(b, value, self._instruction(r).reduces, Kind(self._instruction(r).dtype, lanes))
             for r, value in zip(reductions, step.results, strict=True)
         ]
         if self.masks and self._is_heavy(phase):
@@ -345,7 +343,7 @@ class _Builder:
     def _combined(self, reduction: int, pair: Sequence[Any], lanes: int) -> Any:
         instruction = self._instruction(reduction)
         kind = Kind(instruction.dtype, lanes)
-        return emit(self.b, _COMBINE[instruction.reduces], list(pair), {}, kind)
+        return emit(self.b, COMBINE[instruction.reduces], list(pair), {}, kind)
 
     def _elements(
         self,
@@ -370,7 +368,7 @@ class _Builder:
             value = self._value(instruction.operands[0], index, phase, lanes, values)
             if self.mask is not None:
                 identity = ir.Constant(
-                    memory_type(instruction.dtype), _IDENTITY[instruction.reduces]
+                    memory_type(instruction.dtype), IDENTITY[instruction.reduces]
                 )
                 value = self.b.select(self.mask, value, splat(self.b, identity, lanes))
             combined.append(self._combined(r, (accumulator, value), lanes))
@@ -450,28 +448,8 @@ class _Builder:
         dtype = self.spec.dtype(store.value)
         if store.combine:
             old = self._load(self.b.gep(self.store_base[number], [index]), dtype, lanes)
-            value = emit(self.b, _COMBINE[store.combine], [old, value], {}, Kind(dtype, lanes))
+            value = emit(self.b, COMBINE[store.combine], [old, value], {}, Kind(dtype, lanes))
         self._write(self.store_base[number], index, value, dtype, lanes)
-
-    def _across(self, vector: Any, instruction: Any) -> Any:
-        """Combine the lanes of a vector, halving it: always in the same order."""
-        b, lanes = self.b, self.lanes
-        while lanes > 1:
-            lanes //= 2
-            halves = [
-                b.shuffle_vector(
-                    vector,
-                    ir.Constant(vector.type, ir.Undefined),
-                    ir.Constant(ir.VectorType(I32, lanes), list(range(start, start + lanes))),
-                )
-                for start in (0, lanes)
-            ]
-            if lanes == 1:
-                halves = [b.extract_element(h, ir.Constant(I32, 0)) for h in halves]
-            vector = emit(
-                b, _COMBINE[instruction.reduces], halves, {}, Kind(instruction.dtype, lanes)
-            )
-        return vector
 
 
 def _has_only_floats(spec: KernelSpec) -> bool:

@@ -10,6 +10,11 @@ along any strides; B must have its columns side by side. A *panel* is as many co
 micro-kernel takes, and at most `PANEL_ROWS` of its rows. What does not lie so in memory (B
 transposed, the last columns) is copied into a panel first.
 
+A product may have a *finish* (`finish`), the loop nest that reads its result: then some rows of a
+panel's columns, a *tile*, are summed into memory that stays in the nearest cache, and the nest is
+computed on it. The result is written only as far as B has more rows than a panel: sums to go on
+from.
+
 Each element is summed in the order of k by fused multiply-adds: the error is bounded by k units in
 the last place of the sum of the terms' magnitudes, as for a BLAS, and the result depends on nothing
 but the operands.
@@ -32,7 +37,16 @@ from wengert.codegen.blocks import (
     splat,
 )
 from wengert.codegen.kernel import ProductSpec
-from wengert.codegen.tables import PANEL_ROWS, PRODUCT
+from wengert.codegen.tables import (
+    CALL_AT,
+    FINISH,
+    FINISH_BEGIN,
+    FINISH_END,
+    PANEL_ROWS,
+    PRODUCT,
+    TILE_AT,
+    TILE_ROWS,
+)
 from wengert.codegen.vector import Kind, intrinsic
 
 __all__ = ["build_product"]
@@ -56,14 +70,16 @@ class _Product:
         self.vector = ir.VectorType(self.element, self.lanes)
         # Of 32 registers 16 hold sums, of 16 there are 8: enough to hide the latency of each.
         self.rows = 8 if vector_bytes == 64 else 4
+        #: The lanes for a few last columns: half a long vector can cost half its time.
+        self.narrow = self.lanes // 2 if vector_bytes == 64 else self.lanes
 
     # ------------------------------------------------------------ elements
 
     def _at(self, b: ir.IRBuilder, pointer: Any, index: Any) -> Any:
         return b.gep(pointer, [index])
 
-    def _load(self, b: ir.IRBuilder, pointer: Any) -> Any:
-        place = b.bitcast(pointer, self.vector.as_pointer())
+    def _load(self, b: ir.IRBuilder, pointer: Any, kind: Any = None) -> Any:
+        place = b.bitcast(pointer, (kind or self.vector).as_pointer())
         return b.load(place, align=self.dtype.itemsize)
 
     def _store(self, b: ir.IRBuilder, value: Any, pointer: Any) -> None:
@@ -76,23 +92,24 @@ class _Product:
 
     # ------------------------------------------------------------ micro-kernels
 
-    def _micro(self, rows: int, vectors: int) -> Any:
+    def _micro(self, rows: int, vectors: int, lanes: int) -> Any:
         """`void micro(a, a_row, a_col, b, b_row, k, c, c_row, d, d_row, alpha, last)`: `last` is
         how many columns the last vector has; `d` may be null."""
-        p, lanes = self.pointer, self.lanes
+        p, vector = self.pointer, ir.VectorType(self.element, lanes)
         kind = ir.FunctionType(
             ir.VoidType(), [p, I64, I64, p, I64, I64, p, I64, p, I64, self.element, I64]
         )
-        function = ir.Function(self.module, kind, f"{self.name}_{rows}_{vectors}")
+        function = ir.Function(self.module, kind, f"{self.name}_{rows}_{vectors}x{lanes}")
         function.linkage = "internal"
         a, a_row, a_col, panel, b_row, k, c, c_row, d, d_row, alpha, last = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
         fma = intrinsic(self.module, "fma", Kind(self.dtype, lanes), 3)
         row_starts = [self._at(b, a, b.mul(a_row, i64(r))) for r in range(rows)]
-        zero = ir.Constant(self.vector, None)
+        zero = ir.Constant(vector, None)
         with loop(b, i64(0), k, i64(1), [i64(0), panel] + [zero] * (rows * vectors)) as step:
             offset, from_b, *sums = step.carried
-            columns = [self._load(b, self._at(b, from_b, i64(v * lanes))) for v in range(vectors)]
+            places = [self._at(b, from_b, i64(v * lanes)) for v in range(vectors)]
+            columns = [self._load(b, place, vector) for place in places]
             added = []
             for r in range(rows):
                 factor = splat(b, b.load(self._at(b, row_starts[r], offset)), lanes)
@@ -100,50 +117,66 @@ class _Product:
                 added += [b.call(fma, [factor, *pair]) for pair in zip(columns, own, strict=True)]
             step.next = [b.add(offset, a_col), self._at(b, from_b, b_row), *added]
         sums = step.results[2:]
-        mask = first_lanes(b, last, self.lanes)
+        mask = first_lanes(b, last, lanes)
         factor = splat(b, alpha, lanes)
-        with b.if_else(b.icmp_unsigned("!=", b.ptrtoint(d, I64), i64(0))) as (beside, alone):
-            for branch, is_beside in ((beside, True), (alone, False)):
+        spots = [(r, v) for r in range(rows) for v in range(vectors)]
+        given = b.icmp_unsigned("!=", b.ptrtoint(d, I64), i64(0))
+        made, blocks = [], []
+        with b.if_else(given) as (beside, alone):
+            with beside:
+                values = []
+                for (r, v), value in zip(spots, sums, strict=True):
+                    place = self._at(b, d, b.add(b.mul(d_row, i64(r)), i64(v * lanes)))
+                    is_last = v == vectors - 1
+                    old = self._masked(b, place, mask) if is_last else self._load(b, place, vector)
+                    values.append(b.call(fma, [factor, value, old]))
+                made.append(values)
+                blocks.append(b.block)
+            with alone:
+                made.append([b.fmul(factor, value) for value in sums])
+                blocks.append(b.block)
+        final = []
+        for (r, v), *pair in zip(spots, *made, strict=True):
+            final.append((r, v, value := b.phi(vector)))
+            for one, block in zip(pair, blocks, strict=True):
+                value.add_incoming(one, block)
+
+        def place_of(r: int, v: int) -> Any:
+            return self._at(b, c, b.add(b.mul(c_row, i64(r)), i64(v * lanes)))
+
+        for r, v, value in final:
+            if v < vectors - 1:
+                self._store(b, value, place_of(r, v))
+        # What is read again at once waits long for a store under a mask.
+        with b.if_else(b.icmp_signed(">=", last, i64(lanes))) as (full, part):
+            for branch, is_whole in ((full, True), (part, False)):
                 with branch:
-                    for r in range(rows):
-                        for v in range(vectors):
-                            at = i64(v * lanes)
-                            value = sums[r * vectors + v]
-                            if is_beside:
-                                other = self._at(b, d, b.add(b.mul(d_row, i64(r)), at))
-                                old = (
-                                    self._masked(b, other, mask)
-                                    if v == vectors - 1
-                                    else self._load(b, other)
-                                )
-                                value = b.call(fma, [factor, value, old])
-                            else:
-                                value = b.fmul(factor, value)
-                            place = self._at(b, c, b.add(b.mul(c_row, i64(r)), at))
-                            if v == vectors - 1:
-                                masked_store(b, value, place, mask, self.dtype.itemsize)
-                            else:
-                                self._store(b, value, place)
+                    for r, v, value in final[vectors - 1 :: vectors]:
+                        if is_whole:
+                            self._store(b, value, place_of(r, v))
+                        else:
+                            masked_store(b, value, place_of(r, v), mask, self.dtype.itemsize)
         b.ret_void()
         return function
 
     # ------------------------------------------------------------ panels
 
     def _copy_panel(self) -> Any:
-        """`void copy(b, b_row, k, last, vectors, panel)`: columns that lie side by side."""
+        """`void copy(b, b_row, k, last, width, panel)`: columns that lie side by side."""
         p = self.pointer
         kind = ir.FunctionType(ir.VoidType(), [p, I64, I64, I64, I64, p])
         function = ir.Function(self.module, kind, f"{self.name}_copy")
         function.linkage = "internal"
-        source, b_row, k, last, vectors, panel = function.args
+        source, b_row, k, last, width, panel = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
         mask = first_lanes(b, last, self.lanes)
-        width = b.mul(vectors, i64(self.lanes))
-        at_last = b.sub(width, i64(self.lanes))
+        # Of rows of half a vector each is written over the end of the one before.
+        wide = b.icmp_signed(">", width, i64(self.lanes))
+        at_last = b.select(wide, i64(self.lanes), i64(0))
         with loop(b, i64(0), k, i64(1)) as step:
             row = self._at(b, source, b.mul(step.index, b_row))
             target = self._at(b, panel, b.mul(step.index, width))
-            with b.if_then(b.icmp_signed(">", vectors, i64(1))):
+            with b.if_then(wide):
                 self._store(b, self._load(b, row), target)
             value = self._masked(b, self._at(b, row, at_last), mask)
             self._store(b, value, self._at(b, target, at_last))
@@ -151,7 +184,7 @@ class _Product:
         return function
 
     def _turn_panel(self) -> Any:
-        """`void turn(b, b_col, k, columns, vectors, panel)`: B transposed, in squares.
+        """`void turn(b, b_col, k, columns, width, panel)`: B transposed, in squares.
 
         Columns beyond the last are copies of it, rows beyond the last zero.
         """
@@ -159,9 +192,8 @@ class _Product:
         kind = ir.FunctionType(ir.VoidType(), [p, I64, I64, I64, I64, p])
         function = ir.Function(self.module, kind, f"{self.name}_turn")
         function.linkage = "internal"
-        source, b_col, k, columns, vectors, panel = function.args
+        source, b_col, k, columns, width, panel = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
-        width = b.mul(vectors, i64(self.lanes))
         with (
             loop(b, i64(0), width, i64(lanes)) as across,
             loop(b, i64(0), k, i64(lanes)) as down,
@@ -202,16 +234,35 @@ class _Product:
 
     def build(self) -> None:
         sizes = [r for r in (8, 4, 1) if r <= self.rows]
-        self.micros = {(r, v): self._micro(r, v) for r in sizes for v in (1, 2)}
-        self.micros[sizes[0], 2].is_hot = True
+        lanes = self.lanes
+        self.micros = {
+            r: (
+                self._micro(r, 1, self.narrow),
+                self._micro(r, 1, lanes) if lanes > self.narrow else None,
+                self._micro(r, 2, lanes),
+            )
+            for r in sizes
+        }
+        self.micros[sizes[0]][2].is_hot = True
         self.copy, self.turn = self._copy_panel(), self._turn_panel()
-        kind = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64.as_pointer()])
-        function = ir.Function(self.module, kind, self.name)
+        self.kind = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64.as_pointer()])
+        function = ir.Function(self.module, self.kind, self.name)
         slots, args = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
         arg = {name: b.load(b.gep(args, [i64(at)])) for name, at in PRODUCT.items()}
-        arg["panel"] = self._address(b, slots, arg["panel"])
+        arg["slots"] = slots
+        panel = b.load(b.gep(slots, [arg["panel"]]))
+        arg["panel"], arg["tile"] = (
+            b.inttoptr(b.add(panel, i64(at)), self.pointer) for at in (0, TILE_AT)
+        )
+        arg["call"] = b.add(panel, i64(CALL_AT))
+        arg["finishes"] = b.icmp_signed("!=", arg["finish"], i64(0))
         arg["factor"] = self._factor(b, slots, arg)
+        with b.if_then(arg["finishes"]):
+            words = b.add(b.ptrtoint(args, I64), i64(8 * len(PRODUCT)))
+            state = b.add(arg["call"], i64(8 * len(FINISH)))
+            where = {"tile": b.ptrtoint(arg["tile"], I64), "words": words, "state": state}
+            self._finish(b, arg, {"what": i64(FINISH_BEGIN), **where})
         starts = {x: self._at(b, self._address(b, slots, arg[x]), arg[f"{x}_at"]) for x in "abcd"}
         width = i64(2 * self.lanes)
         with (
@@ -226,6 +277,8 @@ class _Product:
             columns = b.select(b.icmp_signed("<", left, width), left, width)
             with loop(b, i64(0), arg["k"], i64(PANEL_ROWS)) as deep:
                 self._panel(b, arg, bases, right.index, columns, deep.index)
+        with b.if_then(arg["finishes"]):
+            self._finish(b, arg, {"what": i64(FINISH_END)})
         b.ret_void()
 
     def _address(self, b: ir.IRBuilder, slots: Any, slot: Any) -> Any:
@@ -245,16 +298,16 @@ class _Product:
         self, b: ir.IRBuilder, arg: Any, bases: Any, right: Any, columns: Any, deep: Any
     ) -> None:
         """All rows of C, for the columns from `right` and the rows of B from `deep` on."""
-        lanes = i64(self.lanes)
+        lanes, narrow = i64(self.lanes), i64(self.narrow)
         rest = b.sub(arg["k"], deep)
         depth = b.select(b.icmp_signed("<", rest, i64(PANEL_ROWS)), rest, i64(PANEL_ROWS))
         wide = b.icmp_signed(">", columns, lanes)
+        few = b.icmp_signed("<=", columns, narrow)
         last = b.select(wide, b.sub(columns, lanes), columns)
-        vectors = b.select(wide, i64(2), i64(1))
+        width = b.select(wide, i64(2 * self.lanes), b.select(few, narrow, lanes))
         source = self._at(
             b, bases["b"], b.add(b.mul(deep, arg["b_row"]), b.mul(right, arg["b_col"]))
         )
-        width = b.mul(vectors, lanes)
         in_rows = b.icmp_signed("==", arg["b_col"], i64(1))
         near = b.or_(
             b.icmp_signed("<=", arg["b_row"], i64(_NEAR * self.lanes)),
@@ -263,41 +316,88 @@ class _Product:
         as_it_lies = b.and_(b.and_(in_rows, near), b.icmp_signed("==", columns, width))
         with b.if_then(b.not_(as_it_lies)), b.if_else(in_rows) as (copied, turned):
             with copied:
-                b.call(self.copy, [source, arg["b_row"], depth, last, vectors, arg["panel"]])
+                b.call(self.copy, [source, arg["b_row"], depth, last, width, arg["panel"]])
             with turned:
-                b.call(self.turn, [source, arg["b_col"], depth, columns, vectors, arg["panel"]])
+                b.call(self.turn, [source, arg["b_col"], depth, columns, width, arg["panel"]])
         first = b.icmp_signed("==", deep, i64(0))
+        finishes = b.and_(arg["finishes"], b.icmp_signed("<=", rest, i64(PANEL_ROWS)))
         values = {
             "b": b.select(as_it_lies, source, arg["panel"]),
             "b_row": b.select(as_it_lies, arg["b_row"], width),
             # What further rows of B give is added to what is there.
             "d": b.select(first, bases["d"], bases["c"]),
             "d_row": b.select(first, arg["d_row"], arg["c_row"]),
+            "depth": depth,
+            "deep": deep,
+            "last": last,
+            "right": right,
+            "c": b.select(finishes, arg["tile"], self._at(b, bases["c"], right)),
+            "c_row": b.select(finishes, i64(2 * self.lanes), arg["c_row"]),
         }
-        is_null = b.icmp_unsigned("==", b.ptrtoint(values["d"], I64), i64(0))
-        start: Any = i64(0)
-        for rows in sorted({r for r, _ in self.micros}, reverse=True):
-            stop = b.and_(arg["m"], i64(-rows))
+        values["d"] = self._at(b, values["d"], self._unless_null(b, values["d"], right))
+        which = (few, wide)
+        with loop(b, i64(0), arg["m"], b.select(finishes, i64(TILE_ROWS), arg["m"])) as block:
+            beyond = b.add(block.index, i64(TILE_ROWS))
+            within = b.and_(finishes, b.icmp_signed("<", beyond, arg["m"]))
+            below = b.select(within, beyond, arg["m"])
+            tile = {
+                "row": b.add(arg["row"], block.index),
+                "rows": b.sub(below, block.index),
+                "column": right,
+                "columns": columns,
+            }
+            self._rows(b, arg, bases["a"], values, which, block.index, below, finishes)
+            with b.if_then(finishes):
+                self._finish(b, arg, {"what": i64(0), **tile})
+
+    def _rows(
+        self,
+        b: ir.IRBuilder,
+        arg: Any,
+        a: Any,
+        values: Any,
+        which: Any,
+        begin: Any,
+        end: Any,
+        finishes: Any,
+    ) -> None:
+        """Rows of C from `begin` on, by the micro-kernels of the largest sizes that fit."""
+        few, wide = which
+        start: Any = begin
+        for rows, (narrow, one, two) in sorted(self.micros.items(), reverse=True):
+            stop = b.add(begin, b.and_(b.sub(end, begin), i64(-rows)))
             with loop(b, start, stop, i64(rows)) as down:
-                at_a = b.add(b.mul(down.index, arg["a_row"]), b.mul(deep, arg["a_col"]))
-                at_c = b.add(b.mul(down.index, arg["c_row"]), right)
-                at_d = b.add(b.mul(down.index, values["d_row"]), right)
+                at_a = b.add(b.mul(down.index, arg["a_row"]), b.mul(values["deep"], arg["a_col"]))
+                row = b.select(finishes, b.sub(down.index, begin), down.index)
+                at_d = b.mul(down.index, values["d_row"])
                 operands = [
-                    self._at(b, bases["a"], at_a),
+                    self._at(b, a, at_a),
                     arg["a_row"],
                     arg["a_col"],
                     values["b"],
                     values["b_row"],
-                    depth,
-                    self._at(b, bases["c"], at_c),
-                    arg["c_row"],
-                    self._at(b, values["d"], b.select(is_null, i64(0), at_d)),
+                    values["depth"],
+                    self._at(b, values["c"], b.mul(row, values["c_row"])),
+                    values["c_row"],
+                    self._at(b, values["d"], self._unless_null(b, values["d"], at_d)),
                     values["d_row"],
                     arg["factor"],
-                    last,
+                    values["last"],
                 ]
-                b.call(b.select(wide, self.micros[rows, 2], self.micros[rows, 1]), operands)
+                single = narrow if one is None else b.select(few, narrow, one)
+                b.call(b.select(wide, two, single), operands)
             start = stop
+
+    def _unless_null(self, b: ir.IRBuilder, pointer: Any, offset: Any) -> Any:
+        is_null = b.icmp_unsigned("==", b.ptrtoint(pointer, I64), i64(0))
+        return b.select(is_null, i64(0), offset)
+
+    def _finish(self, b: ir.IRBuilder, arg: Any, words: dict[str, Any]) -> None:
+        """Call what is done with the result."""
+        call = b.inttoptr(arg["call"], I64.as_pointer())
+        for name, value in words.items():
+            b.store(value, b.gep(call, [i64(FINISH[name])]))
+        b.call(b.inttoptr(arg["finish"], self.kind.as_pointer()), [arg["slots"], call])
 
 
 def build_product(module: ir.Module, spec: ProductSpec, name: str, vector_bytes: int) -> None:

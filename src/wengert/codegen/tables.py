@@ -4,9 +4,14 @@ from __future__ import annotations
 
 __all__ = [
     "API",
+    "CALL_AT",
     "CARRY",
     "CLOSED",
     "DESCRIPTOR",
+    "FINISH",
+    "FINISH_BEGIN",
+    "FINISH_END",
+    "FINISH_TOTALS",
     "LEAST_KEPT",
     "MEMORY",
     "MEMORY_PLACES",
@@ -24,7 +29,10 @@ __all__ = [
     "SHORT",
     "SITE",
     "SOURCES",
+    "TILE_AT",
+    "TILE_ROWS",
     "TRIAL",
+    "TRIED",
     "numbered",
 ]
 
@@ -94,15 +102,26 @@ API = numbered(
 #: The arguments of a product C = D + alpha A B of m by k and k by n elements (`product`): slots, -1
 #: for no D and for an alpha of one; strides of rows and columns (C and D have their columns side by
 #: side); how many products, and how far apart; where the first begins. All in elements. `panel` is
-#: memory for `PANEL_BYTES` bytes.
+#: memory for `PANEL_BYTES` bytes. `finish` is the address of what is done with the result, or 0
+#: where it is just written; then the words of that follow, and `row` is the first of the rows.
 PRODUCT = numbered(
     *("a", "b", "c", "d", "alpha", "negate", "panel", "m", "n", "k"),
     *("a_row", "a_col", "b_row", "b_col", "c_row", "d_row", "repeats"),
     *("a_step", "b_step", "c_step", "d_step", "a_at", "b_at", "c_at", "d_at"),
+    *("finish", "row"),
 )
-#: Rows of a panel, and the most bytes that it takes: two vectors of each row.
+#: A call of a finish: what for (`FINISH_BEGIN`, `FINISH_END`, else 0: a tile), where the tile is
+#: (its rows have two vectors), its place in the whole result, and the addresses of the words of the
+#: finish and of two numbers for each sum of all elements.
+FINISH = numbered("what", "tile", "row", "rows", "column", "columns", "words", "state")
+FINISH_BEGIN, FINISH_END, FINISH_TOTALS = 1, 2, 8
+#: Rows of a panel, and the bytes that it takes: two vectors of each row. Behind it there is room
+#: for a tile, and for the words of the call for it.
 PANEL_ROWS = 128
-PANEL_BYTES = PANEL_ROWS * 128
+TILE_ROWS = 32
+TILE_AT = PANEL_ROWS * 128
+CALL_AT = TILE_AT + TILE_ROWS * 128
+PANEL_BYTES = CALL_AT + 8 * (len(FINISH) + 2 * FINISH_TOTALS)
 
 #: Functions of the runtime that only some programs need: they are loaded for themselves.
 FURTHER = (
@@ -158,12 +177,12 @@ POOL = {
     "unhelped": 48,
 }
 POOL_WORDS = 56
-#: Beside the number of chunks of a step: it is short, and the word before the addresses of its
+#: Beside the number of chunks of a step: it is short; and the word before the addresses of its
 #: argument blocks is that of its plan's trial.
-SHORT = 1 << 32
-#: Words of a trial (`trials`): how many calls there were, whether short jobs are kept to one
+SHORT, TRIED = 1 << 32, 1 << 33
+#: Words of a trial (`trials`): how many calls there were, whether its jobs are kept to one
 #: thread, when a timed call began, the best times in nanoseconds of both ways; the address of
-#: `clock_gettime`, and the number of its clock.
-TRIAL = numbered("calls", "is_alone", "began", "alone", "shared", "clock", "which")
+#: `clock_gettime`, and the number of its clock; whether the next short job wakes those who sleep.
+TRIAL = numbered("calls", "is_alone", "began", "alone", "shared", "clock", "which", "wakes")
 #: A value of `next` at which there is nothing to take.
 CLOSED = 1 << 40

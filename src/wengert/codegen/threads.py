@@ -7,7 +7,8 @@ difference to its result. A worker that finds no work looks for some microsecond
 follow each other closely, and then sleeps in a semaphore: an idle pool burns nothing.
 
 To wake a worker takes longer than a short job. So that is shared with workers that look for work
-just then; if there are none, now and then one wakes them for those that may follow.
+just then; if there are none, now and then one wakes them for those that may follow, and so does the
+first that a trial shares (`trials`).
 
 One caller has the pool at a time; another one meanwhile runs all its chunks itself. Workers call
 nothing of Python. They are stopped when the process ends, and a forked child starts without any.
@@ -18,7 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 from wengert.codegen import ir
-from wengert.codegen.tables import CLOSED, POOL, SHORT, TRIAL
+from wengert.codegen.tables import CLOSED, POOL, SHORT, TRIAL, TRIED
 
 __all__ = ["build_threads"]
 
@@ -134,7 +135,7 @@ def _build_worker(module: ir.Module, take: Any) -> None:
 
 def _build_run_chunks(module: ir.Module, state: Any, take: Any) -> None:
     """`void run_chunks(kernel, slots, list of argument blocks, count)`; the count may be marked as
-    that of a short job (`tables.SHORT`)."""
+    that of a short job, or of one that trials decide on (`tables.SHORT`, `TRIED`)."""
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * 4), "run_chunks")
     function.linkage = "internal"
     kernel, slots, blocks, marked = function.args
@@ -144,14 +145,21 @@ def _build_run_chunks(module: ir.Module, state: Any, take: Any) -> None:
     pool = b.load(state)
     b.cbranch(b.icmp_unsigned("!=", pool, _c(0)), ask, alone)
     b.position_at_end(ask)
-    is_short = b.icmp_signed("!=", b.and_(marked, _c(SHORT)), _c(0))
+    is_short, is_tried = (
+        b.icmp_signed("!=", b.and_(marked, _c(mark)), _c(0)) for mark in (SHORT, TRIED)
+    )
     tried, shared = (function.append_basic_block(n) for n in ("tried", "shared"))
-    b.cbranch(is_short, tried, shared)
+    b.cbranch(is_tried, tried, shared)
     b.position_at_end(tried)
     trial = b.load(b.inttoptr(b.sub(blocks, _c(8)), I64.as_pointer()))
     kept = b.load(_word(b, trial, TRIAL["is_alone"]))
+    asked = b.load(_word(b, trial, TRIAL["wakes"]))
+    b.store(_c(0), _word(b, trial, TRIAL["wakes"]))
     b.cbranch(b.icmp_signed("==", kept, _c(0)), shared, alone)
     b.position_at_end(shared)
+    wakes = b.phi(I64)
+    wakes.add_incoming(_c(0), ask)
+    wakes.add_incoming(asked, tried)
     was_busy = b.atomic_rmw("xchg", _word(b, pool, POOL["busy"]), _c(1), "acquire")
     b.cbranch(b.icmp_unsigned("==", was_busy, _c(0)), parallel, alone)
 
@@ -180,7 +188,7 @@ def _build_run_chunks(module: ir.Module, state: Any, take: Any) -> None:
     b.store_atomic(_c(0), _word(b, pool, POOL["next"]), "seq_cst", 8)
     workers, others = b.load(_word(b, pool, POOL["workers"])), b.sub(count, _c(1))
     wanted = b.select(b.icmp_signed("<", workers, others), workers, others)
-    wanted = b.select(is_short, _helpers(b, pool, wanted), wanted)
+    wanted = b.select(is_short, _helpers(b, pool, wanted, wakes), wanted)
     each(wanted, lambda i: _call(b, pool, POOL["post"], b.add(pool, _c(8 * POOL["work"]))))
     b.call(take, [pool])
     _wait_until_finished(b, function, pool, count)
@@ -196,7 +204,7 @@ def _build_run_chunks(module: ir.Module, state: Any, take: Any) -> None:
     b.ret_void()
 
 
-def _helpers(b: ir.IRBuilder, pool: Any, wanted: Any) -> Any:
+def _helpers(b: ir.IRBuilder, pool: Any, wanted: Any, wakes: Any) -> Any:
     """How many workers are to help with a short job, of those that it could use."""
     looking = b.load_atomic(_word(b, pool, POOL["looking"]), "acquire", 8)
     enough = b.icmp_signed(">=", looking, wanted)
@@ -204,6 +212,7 @@ def _helpers(b: ir.IRBuilder, pool: Any, wanted: Any) -> Any:
     unhelped = b.add(unhelped, b.select(enough, _c(0), _c(1)))
     b.store(unhelped, _word(b, pool, POOL["unhelped"]))
     is_time = b.icmp_signed("==", b.and_(unhelped, _c(_WAKE_EVERY - 1)), _c(0))
+    is_time = b.or_(is_time, b.icmp_signed("!=", wakes, _c(0)))
     return b.select(b.or_(enough, is_time), wanted, looking)
 
 

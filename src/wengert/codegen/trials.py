@@ -1,11 +1,11 @@
-"""Trials: whether sharing the short jobs of a plan with other threads pays, found out as it runs.
+"""Trials: whether sharing the shorter jobs of a plan with other threads pays, found out as it runs.
 
 How long cores take to hand data to each other differs by a factor of five between neighbours and
 others, and on a virtual machine it changes while the program runs. So the first calls of a plan,
 and a few of every `_PERIOD` later ones, are timed with sharing and without; the better is kept
 until then. Results are the same either way: chunks are the same, whoever runs them.
 
-A plan with short jobs begins with `begin_trial` and ends with `end_trial`, which have the signature
+A plan with such jobs begins with `begin_trial` and ends with `end_trial`, which have the signature
 of a kernel; their argument is the address of the words `tables.TRIAL`.
 """
 
@@ -21,8 +21,9 @@ __all__ = ["build_trials"]
 
 _KERNEL = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64.as_pointer()])
 #: Calls from one trial to the next, a power of two; calls of each kind in a trial, and those of
-#: them that are not counted: the caches hold what the kind before has left.
-_PERIOD, _EACH, _UNCOUNTED = 1024, 8, 3
+#: them that are not counted: the caches hold what the kind before has left, and who was asleep is
+#: not awake yet.
+_PERIOD, _EACH, _UNCOUNTED = 1024, 16, 8
 _NEVER = 1 << 62
 
 
@@ -63,6 +64,9 @@ def _begin(module: ir.Module) -> None:
                 b.store(i64(_NEVER), _word(b, state, TRIAL[name]))
         is_alone = b.icmp_signed("<", number, i64(_EACH))
         b.store(b.select(is_alone, i64(1), i64(0)), _word(b, state, TRIAL["is_alone"]))
+        # While this thread was alone the others fell asleep.
+        is_first = b.icmp_signed("==", number, i64(_EACH))
+        b.store(b.select(is_first, i64(1), i64(0)), _word(b, state, TRIAL["wakes"]))
         b.store(_now(b, state), _word(b, state, TRIAL["began"]))
     b.ret_void()
 

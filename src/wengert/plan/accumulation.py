@@ -38,7 +38,7 @@ class Accumulation(NamedTuple):
 
 
 def accumulations(
-    graph: Graph, is_product: Callable[[int], bool], fusible: Any
+    graph: Graph, is_product: Callable[[int], Any], fusible: Any
 ) -> dict[int, Accumulation]:
     """The sums of a graph by their last entry. `is_product` says which contractions can be part of
     one, `fusible` what a loop nest computes."""

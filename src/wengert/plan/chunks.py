@@ -22,7 +22,7 @@ from wengert.plan.lowering import LoweredGroup
 from wengert.plan.moves import Walk
 from wengert.plan.steps import Cut, NativeStep
 
-__all__ = ["block", "kernel_step", "walk_step"]
+__all__ = ["block", "kernel_step", "own_results", "shares_of", "walk_step", "work_of"]
 
 #: Element operations below which a call stays on one thread (some ten microseconds), and the least
 #: number of elements of a chunk of a single axis.
@@ -30,6 +30,10 @@ _LEAST_WORK = 400_000
 _LEAST_ELEMENTS = 4096
 #: Element operations in a nanosecond, roughly.
 _PER_NS = 60
+
+#: How many elements a row is filled up to, and what a row and a reduction of one cost besides, in
+#: element operations.
+_LANES, _ROW, _REDUCTION = 16, 200, 600
 
 #: Elements that a walk moves in a nanosecond, roughly: along vectors, and one by one.
 _MOVED_PER_NS, _MOVED_SINGLY_PER_NS = 4.0, 1.0
@@ -42,20 +46,25 @@ _APART = 576
 _OPERATOR = {"sum": "add", "max": "maximum", "min": "minimum"}
 
 
-def _work_of(lowered: LoweredGroup) -> int:
+def work_of(lowered: LoweredGroup) -> int:
     """Element operations of a call, roughly: a transcendental function counts ten."""
-    return math.prod(lowered.sizes) * _weight(lowered.spec)
+    weight, of_row = _weights(lowered.spec)
+    if lowered.spec.rank < 2:
+        return math.prod(lowered.sizes) * weight
+    *outer, length = lowered.sizes
+    return math.prod(outer) * (-(-length // _LANES) * _LANES * weight + of_row)
 
 
 @per_spec
-def _weight(spec: KernelSpec) -> int:
-    """Operations per element."""
+def _weights(spec: KernelSpec) -> tuple[int, int]:
+    """Operations per element, and of a row besides."""
     full = spec.is_full()
-    weight = len(spec.loads) + len(spec.stores)
+    weight, of_row = len(spec.loads) + len(spec.stores), _ROW
     for number, instruction in enumerate(spec.body, start=len(spec.loads)):
         if full[number] or instruction.reduces:
             weight += 1 if instruction.reduces or is_cheap(instruction.name) else 10
-    return weight
+            of_row += _REDUCTION if instruction.reduces else 0
+    return weight, of_row
 
 
 @per_spec
@@ -83,7 +92,7 @@ def _bounds_of(lowered: LoweredGroup) -> list[int]:
     spec = lowered.spec
     # Twice as many as threads, if each is worth it: then no thread waits long for another.
     threads = worker_count() + 1
-    work = _work_of(lowered)
+    work = work_of(lowered)
     chunks = min(2 * threads, max(threads, work // _LEAST_WORK)) if threads > 1 else 1
     length = lowered.sizes[0] if lowered.sizes else 1
     if spec.rank == 1:
@@ -112,15 +121,14 @@ def kernel_step(
     apply(step, _bounds_of(lowered))
     private = _private(lowered.spec)
     if private is not None:
-        shares = _shares(lowered, reads, writes, private)
-        step.cut = Cut(lowered.sizes[0], shares, _work_of(lowered) / _PER_NS, apply)
+        shares = shares_of(lowered, reads, writes)
+        step.cut = Cut(lowered.sizes[0], shares, work_of(lowered) / _PER_NS, apply)
     return step
 
 
-def _shares(
-    lowered: LoweredGroup, reads: list[int], writes: list[int], private: list[int]
-) -> frozenset[int]:
-    spec = lowered.spec
+def shares_of(lowered: LoweredGroup, reads: list[int], writes: list[int]) -> frozenset[int]:
+    """The slots of which a chunk touches only its own share."""
+    spec, private = lowered.spec, _private(lowered.spec) or []
     whole = {slot for slot, load in zip(reads, spec.loads, strict=True) if not load.bits[0]}
     whole |= {
         slot
@@ -139,27 +147,43 @@ def _cut(
 ) -> None:
     """Cut the step of a kernel: each chunk has rows and, of what is reduced, results of its own."""
     spec = lowered.spec
-    private = (_private(spec) or []) if len(bounds) > 2 else []
     row_bytes = [lowered.sizes[-1] * spec.dtype(k).itemsize for k in temporaries(spec)]
-    step.blocks, step.combining = [], []
+    step.blocks, step.scratch = [], []
+    own = own_results(step, lowered, writes, new_slot, len(bounds) - 1)
+    for targets, (begin, end) in zip(own, itertools.pairwise(bounds), strict=True):
+        rows = [new_slot(n + _APART) for n in row_bytes]
+        step.scratch += rows
+        step.blocks.append(block(lowered, step.reads, targets, rows, begin, end))
+
+
+def own_results(
+    step: NativeStep,
+    lowered: LoweredGroup,
+    writes: list[int],
+    new_slot: Callable[[int], int],
+    chunks: int,
+) -> list[list[int]]:
+    """The slots that each chunk writes: of what is reduced, results of its own. Sets what the step
+    writes, and the steps that combine these."""
+    spec = lowered.spec
+    private = (_private(spec) or []) if chunks > 1 else []
     step.writes = [slot for k, slot in enumerate(writes) if k not in private]
-    step.scratch = []
-    partial: dict[int, list[int]] = {k: [] for k in private}
-    for begin, end in itertools.pairwise(bounds):
-        rows, own = [new_slot(n + _APART) for n in row_bytes], list(writes)
+    step.combining = []
+    found = []
+    for _ in range(chunks):
+        own = list(writes)
         for k in private:
             size = lowered.counts[k] * spec.dtype(spec.stores[k].value).itemsize
             own[k] = new_slot(size + _APART)
-            partial[k].append(own[k])
         step.writes += [own[k] for k in private]
-        step.scratch += rows
-        step.blocks.append(block(lowered, step.reads, own, rows, begin, end))
+        found.append(own)
     # Two at a time: the kernel is the same however many chunks there are.
     for k in private:
-        before = partial[k][0]
-        for part in partial[k][1:]:
-            step.combining.append(_combination(lowered, k, before, part, writes[k]))
+        before = found[0][k]
+        for own in found[1:]:
+            step.combining.append(_combination(lowered, k, before, own[k], writes[k]))
             before = writes[k]
+    return found
 
 
 def block(

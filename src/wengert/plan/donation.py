@@ -58,7 +58,7 @@ def _may_share(step: Any, at: int, source: int, target: int, last_read: dict[int
         return last < at
     spec = step.spec if isinstance(step, NativeStep) else None
     if isinstance(spec, ProductSpec):  # what is added is read where the sum is written
-        return source not in step.reads[:2]
+        return step.finish is None and source not in step.reads[:2]
     if not isinstance(spec, KernelSpec):
         return False
     if any(i.reduces for i in spec.body) or max(spec.phases(), default=0) > 0:

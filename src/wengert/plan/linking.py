@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wengert.codegen.engine import compile_kernels, runtime_address
-from wengert.codegen.tables import SHORT, TRIAL
+from wengert.codegen.tables import PRODUCT, SHORT, TRIAL, TRIED
 from wengert.plan.steps import NativeStep, NumpyStep, moments
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class _Linker:
         #: The table that is being filled: its words, its address, and how many words are left.
         self.words = np.zeros(0, np.int64)
         self.at = self.left = 0
-        #: The address of the words of the trial of this segment, once it has short jobs.
+        #: The address of the words of the trial of this segment, once it has jobs to try.
         self.trial = 0
 
     def kept(self, words: Sequence[int]) -> int:
@@ -50,7 +50,7 @@ class _Linker:
     def native(self, steps: Sequence[NativeStep], addresses: Sequence[int]) -> None:
         """Add a step, or the steps of a strip."""
         blocks = [[self.kept(args) for args in step.blocks] for step in steps]
-        if len(steps) == 1:
+        if len(steps) == 1 and not steps[0].is_tried:
             self.run.append((addresses[0], self.kept(blocks[0]), len(blocks[0])))
             return
         chunks = [
@@ -58,13 +58,14 @@ class _Linker:
             for chunk in zip(*blocks, strict=True)
         ]
         run_strip = runtime_address("run_strip")
-        if not steps[0].is_short or not _clock():
+        if not steps[0].is_tried or not _clock():
             self.run.append((run_strip, self.kept(chunks), len(chunks)))
             return
         if not self.trial:
             words = dict.fromkeys(TRIAL, 0) | {"clock": _clock(), "which": time.CLOCK_MONOTONIC}
             self.trial = self.kept(list(words.values()))
-        self.run.append((run_strip, self.kept([self.trial, *chunks]) + 8, len(chunks) | SHORT))
+        marks = TRIED | (SHORT if steps[0].is_short else 0)
+        self.run.append((run_strip, self.kept([self.trial, *chunks]) + 8, len(chunks) | marks))
 
     def end_segment(self) -> None:
         """What follows is NumPy's, or nothing."""
@@ -107,6 +108,10 @@ def link(plan: Plan) -> None:
                 kernel = next(compiled)
                 step.origin = kernel.origin
                 addresses.append(kernel.address)
+                if step.finish is not None:
+                    finish = next(compiled).address
+                    for args in step.blocks:
+                        args[PRODUCT["finish"]] = finish
             else:
                 addresses.append(runtime_address(step.runtime))
         if steps:

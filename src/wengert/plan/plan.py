@@ -19,12 +19,19 @@ from wengert.plan.accumulation import Accumulation
 from wengert.plan.blas import blas_threads
 from wengert.plan.chunks import kernel_step, walk_step
 from wengert.plan.control import CONTROL, Around, lower_control
+from wengert.plan.finishing import Finished, with_finishes
 from wengert.plan.indices import given, index_args, indices_of
 from wengert.plan.interpreted import numpy_function, reshaped
 from wengert.plan.linking import link
 from wengert.plan.lowering import LoweredGroup
 from wengert.plan.moves import TARGET, Walk, safe_walks, turned_copy, whole_copy
-from wengert.plan.products import Product, is_own, product_step
+from wengert.plan.products import (
+    Product,
+    can_finish,
+    finished_step,
+    is_own,
+    product_step,
+)
 from wengert.plan.steps import NativeStep, NumpyStep, moments
 from wengert.plan.storage import Lifetime, layout
 from wengert.plan.strips import with_strips
@@ -88,7 +95,7 @@ class Plan:
     def specs(self) -> list[Spec]:
         """The kernels of the native steps, in order."""
         native = [s for s in self.steps if isinstance(s, NativeStep)]
-        return [s.spec for s in native if s.spec is not None]
+        return [spec for s in native for spec in (s.spec, s.finish) if spec is not None]
 
 
 #: Operations beyond which a call releases the GIL: some tens of microseconds.
@@ -142,12 +149,14 @@ class Planner:
     def plan(self) -> Plan:
         """Every unit once, in its order."""
         inputs = self.begin()
-        units = self.units(accumulating=True)
+        units: list[Any] = self.units(accumulating=True)
+        if self.is_parallel:
+            units = with_finishes(self.graph, units, self._finishable, self._reads)
         shared = self._often_turned()
         self._turn(shared, (*self.graph.inputs, *self.graph.constants))
         for unit in units:
             self.run_unit(unit)
-            self._turn(shared, unit.members if isinstance(unit, LoweredGroup) else [unit])
+            self._turn(shared, [unit] if isinstance(unit, int) else unit.members)
         if self.is_parallel and worker_count():
             self.steps = with_strips(self.steps, worker_count() + 1, self.bytes)
         return self.finished(inputs)
@@ -175,10 +184,22 @@ class Planner:
         self.sums, self.products = found.sums, found.products
         return found.order
 
-    def run_unit(self, unit: LoweredGroup | int) -> None:
+    def _reads(self, i: int) -> Sequence[int]:
+        """The entries that one that runs alone needs."""
+        return self.sums[i].reads if i in self.sums else self.graph.entries[i][1]
+
+    def _finishable(self, i: int) -> Product | None:
+        """The product of an entry that runs alone, if it can have a finish."""
+        product = self.products.get(self.sums[i].members[0] if i in self.sums else i)
+        can = product is not None and is_own(product) and can_finish(product)
+        return product if can else None
+
+    def run_unit(self, unit: LoweredGroup | Finished | int) -> None:
         """Append the steps of a unit. If it has run before, its results get new slots."""
         if isinstance(unit, LoweredGroup):
             self._kernel(unit)
+        elif isinstance(unit, Finished):
+            self._finished(unit)
         else:
             self._alone(unit)
 
@@ -208,7 +229,7 @@ class Planner:
             self.slot[i] = self.parts[operands[0]][dict(params)["number"]]
             return
         if i in self.sums:
-            self._product(self.products[self.sums[i].members[0]], self.sums[i])
+            self._product(self.sums[i])
             return
         reads = [self._slot_for(k) for k in operands]
         if op.name == "bundle":
@@ -220,7 +241,7 @@ class Planner:
         if op.name in CONTROL and self._control(i, reads):
             return
         if i in self.products:
-            self._product(self.products[i], Accumulation((i,), operands, -1, -1, False))
+            self._product(self._alone_product(i))
             return
         write = self._slot_for(i)
         types: list[Any] = [self.graph.entries[k][3] for k in operands]
@@ -233,18 +254,47 @@ class Planner:
             NumpyStep(numpy_function(op, params, types), reads, [write], f"NumPy {op.name}", [i])
         )
 
-    def _product(self, product: Product, made: Accumulation) -> None:
+    def _alone_product(self, i: int) -> Accumulation:
+        """A product to which nothing is added."""
+        return Accumulation((i,), self.graph.entries[i][1], -1, -1, False)
+
+    def _operands(self, made: Accumulation) -> tuple[Product, dict[str, int]]:
+        """The product of a sum, and the slots that it reads."""
+        product = self.products[made.members[0]]
         first, second = (made.operands[k] for k in (product.first, product.second))
-        entries = {"a": first, "b": second, "c": made.members[-1]}
-        entries |= {"d": made.added, "alpha": made.factor}
+        entries = {"a": first, "b": second, "d": made.added, "alpha": made.factor}
         slots = {name: self._slot_for(k) for name, k in entries.items() if k >= 0}
         if product.transposed[1] and (second, product.n) in self.turned:
             slots["b"] = self.turned[second, product.n]
             product = product._replace(transposed=(product.transposed[0], False))
+        return product, slots
+
+    def _product(self, made: Accumulation) -> None:
+        product, slots = self._operands(made)
+        slots["c"] = self._slot_for(made.members[-1])
         dtype = self.graph.type(made.members[0]).dtype
         step = product_step(product, dtype, slots, self._panel, negate=made.negate)
         step.entries = list(made.members)
         self.steps.append(step)
+
+    def _finished(self, unit: Finished) -> None:
+        """The step of a product with its finish."""
+        made = self.sums.get(unit.entry) or self._alone_product(unit.entry)
+        product, slots = self._operands(made)
+        reads = [-1 if k == unit.entry else self._slot_for(k) for k in unit.nest.loads]
+        writes = [self._slot_for(k) for k in unit.nest.stores]
+        step = finished_step(
+            product,
+            slots,
+            unit.nest,
+            unit.spec,
+            (reads, writes),
+            self._panel,
+            lambda n: self._new_slot(None, n),
+            negate=made.negate,
+        )
+        step.entries = [*made.members, *unit.nest.members]
+        self.steps += [step, *step.combining]
 
     def _often_turned(self) -> dict[int, Product]:
         """The entries that several products with few rows would turn each for itself."""

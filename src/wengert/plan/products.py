@@ -11,16 +11,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wengert.codegen.kernel import ProductSpec
+from wengert.codegen.kernel import FinishSpec, ProductSpec
 from wengert.codegen.pool import worker_count
-from wengert.codegen.tables import PRODUCT
+from wengert.codegen.tables import PANEL_ROWS, PRODUCT
 from wengert.graph import Graph
 from wengert.plan.blas import blas_threads, gemm_address
+from wengert.plan.chunks import own_results, shares_of, work_of
+from wengert.plan.lowering import LoweredGroup
 from wengert.plan.steps import Cut, NativeStep
 
 __all__ = [
     "Product",
     "as_product",
+    "can_finish",
+    "finished_step",
     "foreseen",
     "is_own",
     "product_step",
@@ -83,8 +87,9 @@ def _size(letters: str, size: dict[str, int]) -> int:
 
 #: Floating-point operations of a chunk of a product that is worth a thread.
 _LEAST_FLOPS = 2_000_000
-#: Floating-point operations of one thread in a nanosecond, roughly.
-_FLOPS_PER_NS = 80
+#: Floating-point operations of one thread in a nanosecond, roughly; and those of the elements of a
+#: nest.
+_FLOPS_PER_NS, _NEST_PER_NS = 80, 60
 
 #: Where the kernels of `codegen.product` are mostly as fast as OpenBLAS's on one thread
 #: (`benchmarks/products.py` measures both), and can go into strips and sums besides. Results
@@ -171,6 +176,67 @@ def product_step(
     step.spec = ProductSpec(dtype)
     apply(step, bounds, along)
     step.cut = _cut(p, slots, flops, apply)
+    return step
+
+
+def can_finish(product: Product) -> bool:
+    """Whether a product can have a finish: such a one is cut along its rows."""
+    p = product
+    large = 2 * p.m * p.n * p.k >= 2 * _LEAST_FLOPS
+    return p.repeats == 1 and not (large and p.m < 32 and p.n > p.m)
+
+
+def finished_step(
+    product: Product,
+    slots: dict[str, int],
+    nest: LoweredGroup,
+    finish: FinishSpec,
+    of_nest: tuple[list[int], list[int]],
+    panel_of: Callable[[int], int],
+    new_slot: Callable[[int], int],
+    *,
+    negate: bool = False,
+) -> NativeStep:
+    """The step of a product whose result only a nest reads, tile by tile.
+
+    slots : as for `product_step`, without `c`
+    of_nest : the slots that the nest reads (-1 for the product) and writes
+    """
+    p, (reads, writes) = product, of_nest
+    dtype = finish.nest.loads[finish.source].dtype
+    if p.k > PANEL_ROWS:  # sums to go on from
+        slots = slots | {"c": new_slot(p.m * p.n * dtype.itemsize)}
+    names = " ".join(i.name for i in nest.spec.body) or "copy"
+    added = ", added" if "d" in slots else ""
+    given = [s for x, s in slots.items() if x != "c"] + [s for s in reads if s >= 0]
+    what = f"product {p.m}x{p.k}x{p.n}{added}, then {names}"
+    step = NativeStep([], given, list(writes), what, [], ProductSpec(dtype))
+    step.finish = finish
+    flops = 2 * p.m * p.n * p.k
+    step.work = flops // 16
+
+    whole, strides = _whole_args(p, {"c": -1, **slots}, int(negate))
+
+    def apply(step: NativeStep, bounds: list[int]) -> None:
+        chunks = len(bounds) - 1
+        panels = [panel_of(c) for c in range(chunks)]
+        step.scratch = [*panels, *([slots["c"]] if "c" in slots else [])]
+        step.blocks = []
+        own = own_results(step, nest, writes, new_slot, chunks)
+        for panel, targets, (begin, end) in zip(
+            panels, own, itertools.pairwise(bounds), strict=True
+        ):
+            words = _own_args(whole, strides["m"], panel, "m", begin, end)
+            words[PRODUCT["row"]] = begin
+            step.blocks.append([*words, *reads, *targets, p.n])
+
+    chunks = max(1, min(worker_count() + 1, flops // _LEAST_FLOPS, p.m // 16))
+    apply(step, [p.m * c // chunks // 8 * 8 for c in range(chunks)] + [p.m])
+    own = _cut(p, slots, flops, apply)
+    ns = own.ns + work_of(nest) / _NEST_PER_NS
+    shares = shares_of(nest, reads, writes)
+    beyond = ({*slots.values()} - own.shares) | ({*reads, *writes} - shares)
+    step.cut = Cut(p.m, (own.shares | shares) - beyond, ns, apply)
     return step
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from wengert.codegen.kernel import Spec
+from wengert.codegen.kernel import FinishSpec, Spec
 from wengert.plan.control import ControlStep
 
 __all__ = ["Cut", "NativeStep", "NumpyStep", "moments"]
@@ -44,10 +44,12 @@ class NativeStep:
     work : element operations beyond those of moving the operands, roughly
     reads, writes : slots; scratch : slots of memory whose contents nobody reads later
     what : for reports
+    finish : what is done with the result of a product while it is computed
     control : what a step that runs other plans is given
     cut : how it can be cut otherwise; combining : steps that combine what its chunks have reduced
     strip : steps next to each other of the same number, not -1, run chunk by chunk (`strips`)
     is_short : whether it, or its strip, takes less time than to wake a thread
+    is_tried : whether trials show if other threads help with its strip
     """
 
     __slots__ = (
@@ -56,7 +58,9 @@ class NativeStep:
         "control",
         "cut",
         "entries",
+        "finish",
         "is_short",
+        "is_tried",
         "origin",
         "reads",
         "runtime",
@@ -93,7 +97,8 @@ class NativeStep:
         self.combining: list[NativeStep] = []
         self.scratch: list[int] = []
         self.strip = -1
-        self.is_short = False
+        self.is_short = self.is_tried = False
+        self.finish: FinishSpec | None = None
 
     @property
     def uses(self) -> list[int]:

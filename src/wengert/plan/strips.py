@@ -23,8 +23,13 @@ __all__ = ["with_strips"]
 
 #: Nanoseconds of work that a chunk must have: meeting costs some hundreds.
 _LEAST_NS = 1_500
+#: Nanoseconds of work that a step must have to be a strip by itself.
+_LEAST_ALONE_NS = 5_000
 #: A chunk with less work does not wait for threads that sleep.
 _SHORT_NS = 30_000
+#: Nor is it taken for granted that to share one with less work than this pays: where cores are far
+#: from each other, to hand over what one has made costs more than small steps do.
+_TRIED_NS = 500_000
 #: Rows that a chunk must have.
 _LEAST_ROWS = 8
 #: How many bytes steps that are put off may read: what they read stays in memory.
@@ -100,7 +105,9 @@ class _Strip:
             assert step.cut is not None
             unit = step.cut.length // self.rows
             step.cut.apply(step, [unit * r for r in (*shares, self.rows)])
-            step.strip, step.is_short = number, self._ns < chunks * _SHORT_NS
+            step.strip = number
+            step.is_short = self._ns < chunks * _SHORT_NS
+            step.is_tried = self._ns < chunks * _TRIED_NS
             after += step.combining
         return after
 
@@ -115,7 +122,7 @@ def with_strips(
     while left:
         strip, stop = _longest(left, sizes)
         chunks = strip.chunks(threads)
-        if len(strip.steps) < 2 or chunks < 2:
+        if chunks < 2 or (len(strip.steps) < 2 and not _is_worth_it(strip.steps)):
             done.append(left.popleft())
             continue
         replaced = {id(s) for step in strip.steps for s in step.combining}
@@ -129,6 +136,13 @@ def with_strips(
         done += strip.steps
         number += 1
     return done
+
+
+def _is_worth_it(steps: Sequence[NativeStep]) -> bool:
+    """Whether a single step is a strip: one that is not cut yet, but is not short either."""
+    return any(
+        s.cut is not None and s.cut.ns > _LEAST_ALONE_NS and len(s.blocks) == 1 for s in steps
+    )
 
 
 def _longest(left: Iterable[NativeStep | NumpyStep], sizes: Sequence[int]) -> tuple[_Strip, int]:
