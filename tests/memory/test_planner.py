@@ -112,6 +112,39 @@ def test_chains_are_planned_like_the_optimal_schedule(steps, slots):
     assert extra <= 1.1 * (advances(steps, slots - 2) - steps) + 2
 
 
+@pytest.mark.parametrize(("steps", "slots"), [(64, 20), (128, 24), (256, 28)])
+def test_small_sums_of_the_way_back_are_not_made_again(steps, slots):
+    """Layers of a product and a function with its derivative; the gradient of the weights that all
+    layers share is added up along the way back, and making it again would take all of it."""
+    reads, writes, size = [], [], []
+
+    def step(bytes_, *values):
+        reads.append(values)
+        writes.append(tuple(range(len(size), len(size) + len(bytes_))))
+        size.extend(bytes_)
+        return writes[-1]
+
+    (state,) = step([64])
+    layers = []
+    for _ in range(steps):
+        (product,) = step([64], state)
+        before, (state, derivative) = state, step([64, 64], product)
+        layers.append((before, derivative))
+    cotangent, total = state, None
+    for before, derivative in reversed(layers):
+        (own,) = step([64], derivative, cotangent)
+        (total,) = step([1], before, own, *([] if total is None else [total]))
+        (cotangent,) = step([64], own)
+    maker = [op for op, values in enumerate(writes) for _ in values]
+    count = len(reads)
+    results = frozenset([total])
+    problem = Problem(reads, writes, maker, size, [1.0] * count, [0] * count, results)
+    made = plan(problem, 64 * slots)
+    assert made.peak <= 64 * slots
+    # The way forward, which is two fifths of the program, runs three times at most.
+    assert made.work <= 1.8 * made.ordinary_work
+
+
 def test_the_programs_own_order_where_the_budget_does_not_bind():
     problem = chain(30)
     peak = int(profile(problem, problem.order).max())

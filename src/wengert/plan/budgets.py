@@ -184,7 +184,9 @@ class _Fitter:
             excess = made.arena_bytes - room
             if excess <= 0:
                 return made
-            target -= excess << number
+            # A schedule that held less than it was allowed to would be found again for a bit less.
+            held = made.fitted.predicted - self.shared - self.results
+            target = min(target, held) - (excess << number)
         least = smallest_budget(self.given)
         made = self._made(least)
         if made is not None and made.arena_bytes <= room:

@@ -8,6 +8,7 @@ has been dropped too. Nothing recurses: chains of dropped values are as long as 
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from heapq import heappop, heappush
@@ -76,15 +77,22 @@ class _Run:
         weight: Sequence[float] | None,
         rank: Sequence[int] | None,
         most: int,
+        dearest: float,
     ) -> None:
         self.given = given
         self.problem = given.problem
         self.budget = budget
         self.policy = policy
         self.most = most
+        self.left = dearest
         problem = given.problem
         count = len(problem.size)
-        self.weight = weight
+        # Per value what its score is multiplied by, and what making it again costs by itself.
+        self.share = [1.0 / max(1, size) ** policy.size for size in problem.size]
+        if weight is not None:
+            self.share = [share * w for share, w in zip(self.share, weight, strict=True)]
+        self.again = [problem.cost[op] for op in problem.maker]
+        self.upcoming = [given.next_use(value, -1) for value in range(count)]
         self.rank = rank
         self.heap: list[tuple[float, int, int]] = []
         self.resident: dict[int, None] = {}
@@ -100,10 +108,13 @@ class _Run:
         ranked = self.rank is not None or self.policy.lazy
         for op in range(len(problem.reads)):
             self.now = op
+            for value in problem.reads[op - 1] if op else ():
+                self.upcoming[value] = self.given.next_use(value, op - 1)
             self._execute(op)
             if ranked:
                 self.now = op + 1
                 for value in problem.reads[op]:
+                    self.upcoming[value] = self.given.next_use(value, op)
                     self._enter(value)
                 self.now = op
             for value in problem.reads[op]:
@@ -145,7 +156,8 @@ class _Run:
             raise _Full
         if self.held + needed > self.budget:
             self._drop(self.held + needed - self.budget)
-        if len(self.schedule) >= self.most:
+        self.left -= problem.cost[op]
+        if len(self.schedule) >= self.most or self.left < 0:
             raise _Full
         self.schedule.append(op)
         for value in new:
@@ -179,7 +191,7 @@ class _Run:
 
     def _next(self, value: int) -> int:
         given, now = self.given, self.now
-        found = given.next_use(value, now - 1)
+        found = self.upcoming[value]
         if self.policy.retain and found >= given.never:
             # The next use of what was made from it, and may have to be made from it again.
             writes = self.problem.writes
@@ -197,11 +209,9 @@ class _Run:
         if self.policy.lazy:
             self._drop_lazily(bytes_)
             return
-        size, pins = self.problem.size, self.pins
+        size, pins, score = self.problem.size, self.pins, self._score
         scores = [
-            (self._score(value), value)
-            for value in self.resident
-            if size[value] and not pins[value]
+            (score(value), value) for value in self.resident if size[value] and not pins[value]
         ]
         scores.sort()
         chosen: list[int] = []
@@ -223,16 +233,17 @@ class _Run:
 
     def _score(self, value: int) -> float:
         """How much a value matters."""
-        policy, now = self.policy, self.now
-        upcoming = self._next(value)
+        policy = self.policy
+        upcoming = self._next(value) if policy.retain else self.upcoming[value]
         if upcoming >= self.given.never and value not in self.problem.results:
             return 0.0
-        again = self.problem.cost[self.problem.maker[value]]
+        again = self.again[value]
         if policy.chained:
             again += self.extra[value]
-        size = self.problem.size[value]
-        score = again / (size**policy.size * (upcoming - now + 1) ** policy.distance)
-        return float(score if self.weight is None else score * self.weight[value])
+        ahead = upcoming - self.now + 1
+        if policy.distance != 1.0:
+            ahead **= policy.distance
+        return again * self.share[value] / ahead
 
     def _enter(self, value: int) -> None:
         """Put a value in its place among those that may be dropped."""
@@ -309,13 +320,14 @@ def simulate(
     weight: Sequence[float] | None = None,
     rank: Sequence[int] | None = None,
     most: int = 1 << 20,
+    dearest: float = math.inf,
 ) -> list[int] | None:
     """A schedule that keeps to a budget, or None where this policy finds none.
 
     `weight` multiplies the score of each value, to try variations. With `rank`, values are dropped
-    by rank and then by their next use alone. `most` limits the steps.
+    by rank and then by their next use alone. `most` limits the steps, `dearest` their cost.
     """
     try:
-        return _Run(given, budget, policy, weight, rank, most).run()
+        return _Run(given, budget, policy, weight, rank, most, dearest).run()
     except _Full:
         return None

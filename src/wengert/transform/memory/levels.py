@@ -18,17 +18,23 @@ __all__ = ["Stages", "stages"]
 
 
 class Stages:
-    """The cuts of a program: positions, and the values that are alive there."""
+    """The cuts of a program: positions, and the values that are alive there; and the values that
+    are made on the way back, of which each needs nearly all before it to be made again."""
 
-    def __init__(self, positions: list[int], alive: list[list[int]], cut: float) -> None:
+    def __init__(
+        self, positions: list[int], alive: list[list[int]], cut: float, behind: list[int]
+    ) -> None:
         self.positions = positions
         self.alive = alive
         self.bytes = cut
+        self.behind = behind
 
     def ranks(self, slots: int, count: int) -> list[int]:
         """A rank for each of `count` values: higher for what is to be kept longer."""
         lowest = -1 - count
         rank = [lowest] * count
+        for value in self.behind:
+            rank[value] = 1
         stack = [(0, len(self.positions) + 1, max(2, slots), 0)]
         while stack:
             begin, end, free, turns = stack.pop()
@@ -62,7 +68,9 @@ def stages(problem: Problem) -> Stages | None:
     positions = _narrow(alive)
     if len(positions) < 4:
         return None
-    return Stages(positions, _alive(problem, positions, last), float(np.median(alive[positions])))
+    cut = float(np.median(alive[positions]))
+    behind = [value for value, op in enumerate(problem.maker) if op > turn]
+    return Stages(positions, _alive(problem, positions, last), cut, behind)
 
 
 def _narrow(alive: np.ndarray) -> list[int]:

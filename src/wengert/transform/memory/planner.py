@@ -7,6 +7,7 @@ the same each time: the variations are drawn from a fixed seed.
 
 from __future__ import annotations
 
+import math
 import random
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
@@ -23,6 +24,9 @@ MOST_WORK = 64
 
 #: The same while the smallest feasible budget is looked for.
 _LEAST_WORK = 16
+
+#: A schedule that costs so many times as much as the best is not improved any further.
+_TOO_DEAR = 1.5
 
 #: The ways of ranking that are tried on every problem.
 _POLICIES = (
@@ -85,7 +89,8 @@ def _search(problem: Problem, budget: int) -> _Found:
     most = MOST_WORK * count if best is None else 2 * len(best[0])
     ranked = []
     for policy in _POLICIES:
-        found = simulate(given, budget, policy, most=most)
+        dearest = _TOO_DEAR * best[1] if best is not None else math.inf
+        found = simulate(given, budget, policy, most=most, dearest=dearest)
         if found is None:
             continue
         ranked.append((work(problem, found), policy))
@@ -203,7 +208,7 @@ def _better(
     budget: int,
     best: _Found,
 ) -> _Found:
-    if best is not None and work(problem, found) > 1.5 * best[1]:
+    if best is not None and work(problem, found) > _TOO_DEAR * best[1]:
         return best
     order = improve(problem, found, budget)
     total = work(problem, order)
