@@ -293,18 +293,20 @@ class Reversal:
         zeros of the types `begin`; its elements end with the cotangents of `ys`
     consts, elements : operands of the loop that the loop back reads, by position
     linear : operands of the loop back in which it is linear
+
+    `types` are those of the operands of a step; `back` maps the operands in which it is not linear,
+    cotangents of the carries, and of the `seeds` further results, to the cotangents of the others.
     """
 
     def __init__(
         self,
-        body: Graph,
+        back: Derived,
+        types: Sequence[Any],
         layout: Layout,
         linear: Sequence[int],
         wanted: Sequence[bool],
-        given: Sequence[bool],
+        seeds: int,
     ) -> None:
-        seeds = [layout.carries + k for k, present in enumerate(given) if present]
-        back = transposed(body, tuple(linear), (*range(layout.carries), *seeds))
         own = [k for k in range(layout.total) if k not in linear]
         first, last = layout.consts, layout.consts + layout.carries
         at = {k: i for i, k in enumerate(linear)}
@@ -315,19 +317,34 @@ class Reversal:
         self._plan = sums(
             back.graph,
             [back.graph.outputs[at[k]] for k in self._summed],
-            [body.input_types[k] for k in self._summed],
+            [types[k] for k in self._summed],
         )
         self.body = _reverse_body(back, self._plan, layout, own, at, self._stacked)
         self.begin = self._plan.types
         self.consts = [k for k in own if k < first]
         self.elements = [k for k in own if k >= last]
         self.layout = new = Layout(
-            len(self.consts), layout.carries + len(self.begin), len(self.elements) + len(seeds)
+            len(self.consts), layout.carries + len(self.begin), len(self.elements) + seeds
         )
         self.linear = [
             *range(new.consts, new.consts + new.carries),
-            *range(new.total - len(seeds), new.total),
+            *range(new.total - seeds, new.total),
         ]
+
+    @classmethod
+    def of(
+        cls,
+        body: Graph,
+        layout: Layout,
+        linear: Sequence[int],
+        wanted: Sequence[bool],
+        given: Sequence[bool],
+    ) -> Reversal:
+        """That of a step that is linear in some operands; `given` says of which further results
+        there are cotangents."""
+        seeds = [layout.carries + k for k, present in enumerate(given) if present]
+        back = transposed(body, tuple(linear), (*range(layout.carries), *seeds))
+        return cls(back, body.input_types, layout, linear, wanted, len(seeds))
 
     def __len__(self) -> int:
         return len(self.body)
@@ -358,7 +375,7 @@ def _transpose(
     y_cts: Sequence[Any],
 ) -> list[Any]:
     """The cotangents of the wanted linear operands of a linear scan, by position."""
-    back = Reversal(body, layout, linear, wanted, [c is not None for c in y_cts])
+    back = Reversal.of(body, layout, linear, wanted, [c is not None for c in y_cts])
     tape = innermost([c for c in (*carry_cts, *y_cts) if c is not None])
     found = read(
         scan(

@@ -84,6 +84,11 @@ class Staged:
     def __len__(self) -> int:
         return len(self.once) + len(self.early) + len(self.late)
 
+    @property
+    def carry_types(self) -> tuple[Any, ...]:
+        """The types of the carries that have tangents."""
+        return self.late.output_types[: len(self.carries)]
+
 
 def active_carries(body: Graph, layout: Layout, flags: Sequence[bool]) -> list[bool]:
     """`flags` (which inputs have a tangent) with every carry added that gets one in the loop."""

@@ -243,7 +243,7 @@ class _Run:
         ahead = upcoming - self.now + 1
         if policy.distance != 1.0:
             ahead **= policy.distance
-        return again * self.share[value] / ahead
+        return float(again * self.share[value] / ahead)
 
     def _enter(self, value: int) -> None:
         """Put a value in its place among those that may be dropped."""

@@ -5,7 +5,8 @@ place, as many as there is room for, and the others are made again from them by 
 (`schedules`): a loop becomes a row of loops that begin where the schedule stores a state when it
 first passes, each of which is reversed with the slots that are left then (`revolving`). What is
 kept between them is the plan's to free. Where only a part of a loop has to be cut for the budget,
-its last steps are run as they are.
+its last steps are run as they are. Loops inside the bodies of loops are cut where cutting the outer
+ones is not enough: a step back then holds states of them only.
 """
 
 from __future__ import annotations
@@ -45,10 +46,11 @@ _TRIED, _TRIES = 2, 5
 
 class Cut(NamedTuple):
     """How loops are cut: `room` bytes of states are held of each, over the first `share` of its
-    steps."""
+    steps; those in the bodies of loops only if they are `inner` ones too."""
 
     room: int
     share: float = 1.0
+    inner: bool = False
 
 
 def cut_loops(
@@ -60,7 +62,7 @@ def cut_loops(
     has to fit.
     """
     budget = current_budget()
-    if budget is None or not any(_is_loop(entry) for entry in captured.graph.entries):
+    if budget is None or not _has_loops(captured.graph):
         return captured.graph, captured.known
     # Native code keeps other values of a step than the interpreter, which is what is counted here:
     # a loop of which only the states are kept takes the same in both.
@@ -99,14 +101,16 @@ def loops_within(
     none fits. Of those that fit it is the one with the fewest steps. `shares` are those of a loop
     that may be cut alone.
     """
-    if not any(_is_loop(entry) for entry in graph.entries):
+    if not _has_loops(graph):
         return graph
     whole = ordinary_peak(derive(graph))
     if whole <= budget:
         return graph
     least = ordinary_peak(derive(with_cuts(graph, Cut(0))))
     if least > budget:
-        return with_cuts(graph, Cut(0)) if least < whole else graph
+        return _with_inner_cuts(graph, budget, derive, min(least, whole)) or (
+            with_cuts(graph, Cut(0)) if least < whole else graph
+        )
     # What a derivative holds is nearly linear in the room for states and in the share.
     cuts = [Cut(budget - least)]
     for share in shares:
@@ -121,6 +125,19 @@ def loops_within(
     return _widest(graph, budget, derive, Cut(budget - least)) or with_cuts(graph, Cut(0))
 
 
+def _with_inner_cuts(
+    graph: Graph, budget: int, derive: Callable[[Graph], Graph], before: int
+) -> Graph | None:
+    """The graph with loops inside of loops cut too; None where that holds no less than `before`."""
+    if not any(_has_loops(body) for body in _bodies(graph)):
+        return None
+    cut = Cut(0, inner=True)
+    least = ordinary_peak(derive(with_cuts(graph, cut)))
+    if least > budget:
+        return with_cuts(graph, cut) if least < before else None
+    return _widest(graph, budget, derive, cut._replace(room=budget - least))
+
+
 def _widest(graph: Graph, budget: int, derive: Callable[[Graph], Graph], cut: Cut) -> Graph | None:
     """The graph cut over a share, with as much room for states as the budget leaves; None if it
     leaves none."""
@@ -129,7 +146,7 @@ def _widest(graph: Graph, budget: int, derive: Callable[[Graph], Graph], cut: Cu
         found = with_cuts(graph, cut._replace(room=room))
         return found, ordinary_peak(derive(found))
 
-    state = min(state_bytes(dict(e[2])) for e in graph.entries if _is_loop(e))
+    state = min(_states(graph, cut.inner))
     low, high = 0, cut.room
     best, least = made(0)
     if least > budget:
@@ -154,12 +171,31 @@ def _steps(graph: Graph, cut: Cut) -> int:
     """The steps that are made again, of all loops."""
     total = 0
     for entry in graph.entries:
+        params = dict(entry[2]) if entry[2] else {}
+        again = 0
         if _is_loop(entry):
-            params = dict(entry[2])
             first = _cut_steps(params["length"], cut)
-            if first:
-                total += advances(first, _slots(params, first, cut))
+            again = advances(first, _slots(params, first, cut)) if first else 0
+        if cut.inner and entry[0] is scan:
+            again += (params["length"] + again) * _steps(params["body"], cut)
+        total += again
     return total
+
+
+def _bodies(graph: Graph) -> list[Graph]:
+    known = [dict(params) for op, _, params, _ in graph.entries if op is scan]
+    return [params["body"] for params in known if not params["linear"]]
+
+
+def _has_loops(graph: Graph) -> bool:
+    """Whether there are loops that can be cut, in the bodies of loops too."""
+    return any(_is_loop(e) or _is_around_loops(e) for e in graph.entries)
+
+
+def _states(graph: Graph, inner: bool) -> list[int]:
+    """The bytes of a state of each loop."""
+    found = [state_bytes(dict(e[2])) for e in graph.entries if _is_loop(e)]
+    return found + [n for body in _bodies(graph) if inner for n in _states(body, inner)]
 
 
 def _is_loop(entry: Any) -> bool:
@@ -170,10 +206,16 @@ def _is_loop(entry: Any) -> bool:
     return not known["linear"] and known["length"] >= _SHORT
 
 
+def _is_around_loops(entry: Any) -> bool:
+    """Whether it is a loop, however short, with loops inside that can be cut."""
+    op, _, params, _ = entry
+    return op is scan and not dict(params)["linear"] and _has_loops(dict(params)["body"])
+
+
 def _cut_steps(length: int, cut: Cut) -> int:
     """How many steps of a loop are cut: the first ones."""
     steps = int(length * cut.share)
-    return steps if steps >= _SHORT else 0
+    return steps if steps >= _SHORT or cut.inner else 0
 
 
 def _slots(params: Any, length: int, cut: Cut) -> int:
@@ -204,12 +246,18 @@ def with_cuts(graph: Graph, cut: Cut) -> Graph:
             index = tape._append_leaf(CONSTANT, type_)
             tape.constants[index] = graph.constants[i]
             env.append(tape.handle(tape, index, type_))
-        elif _is_loop(entry):
-            env.append(bundle(*_loop([env[k] for k in operands], dict(params), cut)))
+        elif _is_loop(entry) or (cut.inner and _is_around_loops(entry)):
+            known = _with_body(dict(params), cut)
+            env.append(bundle(*_loop([env[k] for k in operands], known, cut)))
         else:
             env.append(tape.record(op, tuple([env[k]._index for k in operands]), params))
     inputs = [env[k]._index for k in graph.inputs]
     return tape.graph([env[k]._index for k in graph.outputs], inputs)
+
+
+def _with_body(params: dict[str, Any], cut: Cut) -> dict[str, Any]:
+    body = params["body"]
+    return {**params, "body": with_cuts(body, cut)} if cut.inner and _has_loops(body) else params
 
 
 def _loop(operands: Sequence[Any], params: Any, cut: Cut) -> list[Any]:

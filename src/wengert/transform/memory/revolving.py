@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wengert.capture import Recorder
 from wengert.errors import DTypeError
 from wengert.graph import Graph, innermost
 from wengert.ops import zeros
@@ -27,7 +26,6 @@ from wengert.transform.control.bodies import (
 from wengert.transform.control.joining import joined_loops
 from wengert.transform.control.results import Control, bundle, read, rebundled, repeated
 from wengert.transform.control.scanning import (
-    Reversal,
     Scan,
     batched_carries,
     given_up,
@@ -36,11 +34,12 @@ from wengert.transform.control.scanning import (
     scan_params,
     steps_first,
 )
-from wengert.transform.control.staging import Layout, active_carries, staged
+from wengert.transform.control.staging import Layout, active_carries
 from wengert.transform.graphs import forward_graph
-from wengert.transform.inline import apply_graph, inline
+from wengert.transform.inline import apply_graph
 from wengert.transform.memo import remembered
 from wengert.transform.memory.schedules import revolve
+from wengert.transform.memory.steps import step_back
 
 __all__ = ["parts_of", "revolve_back", "revolve_scan"]
 
@@ -118,12 +117,12 @@ class _RevolveScan(Scan):
         present = tuple(c is not None for c in ys)
         marked = [k for k, flag in enumerate(flags) if flag]
         wanted = tuple(needed[k] for k in marked)
-        step = _step_back(body, layout, flags, present, wanted)
+        step = step_back(body, layout, flags, present, wanted)
         parts = step.parts
         tape = innermost([c for c in cotangent if c is not None])
         consts, carries, stacks = layout.parts(xs)
         once = apply_graph(parts.once, consts) if parts.once.outputs else []
-        types = parts.late.output_types
+        types = parts.carry_types
         cts = [
             zeros(tape, types[i]) if cotangent[k] is None else cotangent[k]
             for i, k in enumerate(parts.carries)
@@ -175,64 +174,6 @@ def _states(body: Graph, layout: Layout, more: Sequence[Any]) -> Graph:
     """The body of a loop that makes its states alone, with further constants, which it ignores."""
     order = [*range(layout.consts), *more, *range(layout.consts, layout.total)]
     return rearranged(body, order, body.outputs[: layout.carries])
-
-
-class _Step(NamedTuple):
-    """A step of the reversal of a loop: it makes what the way back needs of a step, and goes back.
-
-    graph : inputs: constants of the loop, values computed once; state; elements; carries of the
-        loop back; cotangents of `ys`
-    """
-
-    graph: Graph
-    parts: Any
-    reversal: Reversal
-
-    def __len__(self) -> int:
-        return len(self.graph)
-
-
-def _step_back(
-    body: Graph,
-    layout: Layout,
-    flags: tuple[bool, ...],
-    present: tuple[bool, ...],
-    wanted: tuple[bool, ...],
-) -> _Step:
-    def make() -> _Step:
-        parts = staged(body, layout, flags, present)
-        asked = [False] * len(parts.late.inputs)
-        for at, want in zip(parts.linear, wanted, strict=True):
-            asked[at] = want
-        back = Reversal(parts.late, parts.layout, parts.linear, asked, [True] * len(parts.ys))
-        tape = Recorder()
-        types = body.input_types
-        consts = [tape.input(t) for t in types[: layout.consts]]
-        once = [tape.input(t) for t in parts.once.output_types]
-        state = [tape.input(t) for t in types[layout.consts :][: layout.carries]]
-        elements = [tape.input(t) for t in types[layout.consts + layout.carries :]]
-        kept = inline(tape, parts.early, [*consts, *state, *elements])[len(body.outputs) :]
-        own = len(parts.consts) + len(parts.once.outputs)
-        read_ = len(parts.elements) + len(kept)
-        rest = back.body.input_types[own:]
-        carried = [tape.input(t) for t in rest[: back.layout.carries]]
-        seeds = [tape.input(t) for t in rest[back.layout.carries + read_ :]]
-        found = inline(
-            tape,
-            back.body,
-            [
-                *[consts[k] for k in parts.consts],
-                *once,
-                *carried,
-                *[elements[k] for k in parts.elements],
-                *kept,
-                *seeds,
-            ],
-        )
-        graph = tape.graph([h._index for h in found])
-        return _Step(rearranged(graph, range(len(graph.inputs))), parts, back)
-
-    return remembered("step back", body, layout, flags, present, wanted, make=make)  # type: ignore[no-any-return]
 
 
 def _with_tangents(
