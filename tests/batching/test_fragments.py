@@ -118,6 +118,21 @@ def test_a_value_from_within_a_cell_may_be_used_outside(rng):
         close(found, wanted, 1e-10)
 
 
+def test_one_long_sequence_of_a_new_length(rng):
+    """Its steps can't be batched, but they are a fragment each."""
+    p = parameters(rng)
+    for length in (40, 43, 41):
+        xs = rng.standard_normal((length, D))
+        f = wg.value_and_grad(lambda p, xs=xs: sequence_loss(p, xs))
+        with wg.autobatching() as reports:
+            found = f(p)
+        with wg.autobatching("never"):
+            wanted = f(p)
+        close(found, wanted, 1e-10)
+    assert reports[-1].batched
+    assert sum(fragments_in(reports[-1]).values()) == 41
+
+
 def test_infinities_and_nans_are_numpys(rng):
     """Only what keeps NumPy's values is rewritten: `log(sum(exp(x)))` overflows."""
     w = rng.standard_normal((D, D))
