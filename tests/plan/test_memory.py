@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -120,3 +121,26 @@ sys.kept = step(x)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_plans_for_many_sizes_share_memory():
+    def f(x):
+        return np.sin(x[:, None] * x) @ np.exp(x) + np.sum(x)
+
+    compiled = wg.compile(f)
+    rng = np.random.default_rng(0)
+    xs = [rng.uniform(-1.0, 1.0, n) for n in (*range(3, 40), 90, 20, 5)]
+    for x in xs:
+        np.testing.assert_allclose(compiled(x), f(x), rtol=1e-10)
+    blocks = compiled._spare._blocks
+    assert 1 <= len(blocks) <= 2
+    held = [e.run for e in compiled._entries.values() if e.run._arenas]
+    assert len(held) <= 3, "every size holds memory of its own"
+
+    def work(seed):
+        for k in np.random.default_rng(seed).permutation(len(xs)):
+            np.testing.assert_allclose(compiled(xs[k]), f(xs[k]), rtol=1e-10)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    assert len(compiled._spare._blocks) <= 2

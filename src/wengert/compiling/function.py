@@ -22,7 +22,7 @@ from wengert.compiling.signature import Signature, argument_numbers
 from wengert.errors import ArgumentError
 from wengert.graph import Graph, current_tape
 from wengert.graph.collecting import collecting_later
-from wengert.plan import NativeCallable, Site, enter_directly
+from wengert.plan import NativeCallable, Site, SpareMemory, enter_directly
 
 if TYPE_CHECKING:
     from wengert.compiling.calls import Calls
@@ -31,6 +31,8 @@ __all__ = ["CompiledFunction", "compile_function"]
 
 #: Signatures that one function keeps; the least recently used is forgotten.
 MOST_SIGNATURES = 128
+#: With more of them, first calls share memory (calls that enter native code have their own).
+_FEW_SIGNATURES = 2
 
 
 class CompiledFunction(NativeCallable):
@@ -62,6 +64,7 @@ class CompiledFunction(NativeCallable):
             raise ArgumentError(f"compile: an argument of {name} is both static and donated")
         self._entries: OrderedDict[Any, Entry] = OrderedDict()
         self._lock = threading.Lock()
+        self._spare = SpareMemory()
         self._site = Site(name, self._slow_call, self._opened)
         #: Uses inside dynamic graphs, once there are any.
         self._calls: Calls | None = None
@@ -126,7 +129,8 @@ class CompiledFunction(NativeCallable):
         """Run what was prepared; calls like this one enter native code from now on."""
         run = entry.executable()
         reuse = _allowed(entry.reuse, signature) if entry.reuse else ()
-        results = run(signature.arrays, reuse)
+        many = len(self._entries) > _FEW_SIGNATURES and entry.budget is None
+        results = run(signature.arrays, reuse, self._spare if many else None)
         if not self._static and (len(args), tuple(kwargs)) not in entry.forms:
             self._show_site(entry, args, kwargs)
         return unflatten(entry.structure, results)

@@ -1,6 +1,6 @@
 """Plans: a graph as flat steps over memory laid out ahead."""
 
-from wengert.plan.executable import Executable, ready_array
+from wengert.plan.executable import Executable, SpareMemory, ready_array
 from wengert.plan.linking import link
 from wengert.plan.native import NativeCallable, enter_directly
 from wengert.plan.plan import Plan, make_plan, unlinked_plan
@@ -14,6 +14,7 @@ __all__ = [
     "NumpyStep",
     "Plan",
     "Site",
+    "SpareMemory",
     "enter_directly",
     "link",
     "make_plan",

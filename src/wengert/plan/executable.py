@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,11 @@ from wengert.plan.steps import NumpyStep
 from wengert.plan.storage import ALIGNMENT
 from wengert.run import run
 
-__all__ = ["Executable", "ready_array", "run_steps"]
+__all__ = ["Executable", "SpareMemory", "ready_array", "run_steps"]
+
+#: Blocks that a function keeps for plans of many sizes, and the part by which they are larger than
+#: the first plan needs.
+_MOST_BLOCKS, _MARGIN = 2, 4
 
 
 @functools.cache
@@ -28,11 +33,36 @@ def run_steps() -> Any:
     return kind(runtime_address("run_steps"))
 
 
+class SpareMemory:
+    """Memory that the plans of one function for many sizes share: a call takes a block for its arena,
+    and gives it back. Else each size would hold its own; and fresh memory is slow at first."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Any] = []
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> Any:
+        """A block of at least so many bytes."""
+        with self._lock:
+            block = self._blocks.pop() if self._blocks else None
+        if block is None or block.nbytes < size:
+            block = np.empty(size + size // _MARGIN, np.uint8)
+        return block
+
+    def give(self, block: Any) -> None:
+        """A block that is needed no longer; a few are kept, the largest last."""
+        with self._lock:
+            self._blocks.append(block)
+            self._blocks.sort(key=lambda kept: kept.nbytes)
+            del self._blocks[: len(self._blocks) - _MOST_BLOCKS]
+
+
 class _Arena:
     """The memory of one running call: intermediates, and the table of addresses."""
 
-    def __init__(self, plan: Plan) -> None:
-        self.buffer = np.empty(plan.arena_bytes + ALIGNMENT, np.uint8)
+    def __init__(self, plan: Plan, block: Any = None) -> None:
+        size = plan.arena_bytes + ALIGNMENT
+        self.buffer = np.empty(size, np.uint8) if block is None else block
         start = self.buffer.ctypes.data
         base = -(-start // ALIGNMENT) * ALIGNMENT
         self.slots = np.zeros(max(1, len(plan.types)), np.int64)
@@ -42,9 +72,10 @@ class _Arena:
         if plan.status >= 0:
             self.slots[plan.status] = self.status.ctypes.data
         self.views: list[Any] = [None] * len(plan.types)
+        has_views = any(isinstance(s, NumpyStep) for s in plan.segments)
         for slot, offset in plan.offsets.items():
             self.slots[slot] = base + offset
-            type_ = plan.types[slot]
+            type_ = plan.types[slot] if has_views else None
             if type_ is not None:
                 at = base - start + offset
                 raw = self.buffer[at : at + type_.size * type_.dtype.itemsize]
@@ -90,12 +121,15 @@ class Executable:
         return arena
 
     def __call__(
-        self, arrays: Sequence[np.ndarray[Any, Any]], reuse: Sequence[tuple[int, int]] = ()
+        self,
+        arrays: Sequence[np.ndarray[Any, Any]],
+        reuse: Sequence[tuple[int, int]] = (),
+        spare: SpareMemory | None = None,
     ) -> list[Any]:
         """The outputs for contiguous, aligned arrays of the types of the plan's inputs.
 
         `reuse` holds pairs (output, input) from `donation.reusable`: the output is the input's
-        array, overwritten.
+        array, overwritten. The arena is from `spare`, if that is given, else the plan's own.
         """
         plan = self.plan
         if reuse:
@@ -109,7 +143,12 @@ class Executable:
         try:
             arena = self._arenas.pop()
         except IndexError:
-            arena = _Arena(plan)
+            if self._numpy:  # whose views are made once
+                spare = None
+            size = plan.arena_bytes + ALIGNMENT
+            arena = _Arena(plan, None if spare is None else spare.take(size))
+        else:
+            spare = None
         slots = arena.slots
         for slot, array in zip(self._bound, (*arrays, *outputs), strict=True):
             slots[slot] = array.__array_interface__["data"][0]
@@ -127,7 +166,10 @@ class Executable:
                 arena.views[slot] = None
         refused = bool(arena.status[0])
         arena.status[0] = 0
-        self._arenas.append(arena)
+        if spare is None:
+            self._arenas.append(arena)
+        else:
+            spare.give(arena.buffer)
         if refused:
             self._refuse(arrays)
         return [x if x.ndim else x[()] for x in outputs]
