@@ -34,7 +34,7 @@ def run_steps() -> Any:
 
 
 class SpareMemory:
-    """Memory that the plans of one function for many sizes share: a call takes a block for its arena,
+    """Memory that plans of one function for many sizes share: a call takes a block for its arena,
     and gives it back. Else each size would hold its own; and fresh memory is slow at first."""
 
     def __init__(self) -> None:
