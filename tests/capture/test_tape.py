@@ -361,3 +361,15 @@ def test_parts_that_are_joined_may_be_of_any_kind(rng):
     np.testing.assert_allclose(value, plain)
     wg.check_grads(f, (x,))
     assert gradient[1, 0] == 0.0
+
+
+def test_numbers_that_are_kept_stand_before_their_constants():
+    # Native code reads them in pairs. Asked for by name: so that Python's own method runs.
+    multiply = Variable.__mul__
+    tape = Recorder()
+    x = tape.input(Type((3,), "f8"))
+    for number in (2.5, 3.5, 2.5, 4.5):
+        x = multiply(x, number)
+    assert len(tape.kept) % 2 == 0
+    for number, index in zip(tape.kept[::2], tape.kept[1::2], strict=True):
+        assert tape.constants[index] == number

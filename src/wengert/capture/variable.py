@@ -70,7 +70,7 @@ def _binary(name: str, *, reflected: bool = False) -> Callable[[Any, Any], Any]:
                         entries.append((CONSTANT, (), (), result[0]))
                         tape.constants[number] = own.dtype.type(other)
                         tape.numbers[id(other)] = number
-                        tape.kept.append(other)
+                        tape.kept += (other, number)
                     operands = (number, at) if reflected else (at, number)
                     index = len(entries)
                     entries.append((op, operands, (), result[1]))
