@@ -27,6 +27,7 @@ from reach import table as reach_table
 PROGRAMS = (
     "logistic",
     "gelu",
+    "random_numbers",
     "norm_cross_entropy",
     "mlp_large",
     "mlp_small",
