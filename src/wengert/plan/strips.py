@@ -8,6 +8,10 @@ each thread goes through all steps of its chunk, and all meet at the end.
 A step says by its `Cut` what it divides, and of which slots a chunk touches only its own share: the
 same part of the memory as of the axis. Steps that do not depend on a strip may change places with
 it, so that more of its kind come together.
+
+(To sum the gradients of weights in parts, one per chunk, keeps more steps in a strip, and saves a
+third of a matrix factorisation's gradient where cores are far from each other. But then a plan
+within a memory budget, which has no strips, gives other bits, and it must give the same.)
 """
 
 from __future__ import annotations
