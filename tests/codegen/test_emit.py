@@ -249,7 +249,7 @@ def test_no_operator_of_floats_becomes_a_call_per_lane():
         assert called <= cheap, name
 
 
-@pytest.mark.parametrize("name", ["exp", "log", "sin", "fmod"])
+@pytest.mark.parametrize("name", ["exp", "exp2", "sigmoid", "tanh", "log", "sin", "fmod"])
 def test_wider_vectors_and_scalars_give_the_same_bits(name, rng):
     for dtype in ("f4", "f8"):
         x = reference.samples(dtype, 100, rng)

@@ -18,6 +18,7 @@ from wengert.optimise import PIPELINE, Optimised, optimise, stabilise
 from wengert.optimise.builder import Builder
 from wengert.optimise.calls import has_calls
 from wengert.optimise.chains import order_chains
+from wengert.optimise.collecting import collect_terms
 from wengert.optimise.cost import graph_cost
 from wengert.optimise.pipeline import MOST_ROUNDS, State
 from wengert.optimise.record import Example
@@ -51,7 +52,12 @@ def bodies_are_optimised(graph):
     return all(len(optimise(body).graph) == len(body) for body in bodies)
 
 
+def is_collected(graph):
+    return collect_terms(graph, list(range(len(graph))), [], "test")[0] is graph
+
+
 PREDICATES = {
+    "no sum of products has a form with fewer operations": is_collected,
     "the bodies of loops and branches are optimised": bodies_are_optimised,
     "no loop reads another one step by step": lambda g: joined_loops(g).graph is g,
     "no call of a function with a custom derivative": lambda g: not has_calls(g),
@@ -130,6 +136,14 @@ def test_names_and_lines_survive():
     assert made.graph.names == {0: "weights"}
     assert all("test_pipeline.py" in line for line in made.graph.lines.values())
     assert "test_pipeline.py" in made.log[0].line
+
+
+def test_one_plus_tanh_keeps_its_digits():
+    x = np.linspace(-40.0, 40.0, 81)
+    graph = graph_of(lambda x: (TABLE["tanh"](x) + 1.0, 1.0 - TABLE["tanh"](x + 0.0)), x.shape)
+    lower, upper = run(optimise(graph).graph, [x])
+    np.testing.assert_allclose(lower, 2.0 / (1.0 + np.exp(-2.0 * x)), rtol=1e-13)
+    np.testing.assert_allclose(upper, 2.0 / (1.0 + np.exp(2.0 * x)), rtol=1e-13)
 
 
 def test_the_log_explains():

@@ -290,3 +290,28 @@ def test_results_of_a_template_compute_the_same():
         found = for_all_sizes("optimise", graph, optimised)
         for a, b in zip(run(found, [x]), run(graph, [x]), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-14)
+
+
+def test_sums_of_products_with_numbers_that_depend_on_sizes():
+    def graph(n, how):
+        def f(x, y):
+            return [how(x, y, 1.0 / (3 * n))]
+
+        return record([Type((n, 3), "f8")] * 2, f)
+
+    def by(how):
+        name = "optimise" + how.__name__
+        return [both_ways(name, optimised, graph(n, how)) for n in (5, 6, 7, 9, 11)]
+
+    def stays(x, y, c):
+        return x * y * c + x
+
+    def changes(x, y, c):
+        return x * y * c + y * x * 2.0 + x * y * x * c
+
+    def has_no_size(x, y, c):
+        return (x * y * 0.3 + y * x * 2.0).sum() + c
+
+    assert by(stays)[-1]
+    assert by(has_no_size)[-1]
+    assert not any(by(changes))

@@ -48,6 +48,7 @@ def vector_bytes() -> int:
 def _module() -> ir.Module:
     module = ir.Module()
     module.triple = llvm.library().triple
+    module.has_avx512 = vector_bytes() == 64
     return module
 
 

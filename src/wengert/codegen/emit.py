@@ -22,7 +22,7 @@ import wengert.codegen.math_power
 import wengert.codegen.math_random
 import wengert.codegen.math_trig  # noqa: F401
 from wengert.codegen import ir
-from wengert.codegen.math_table import EMITTERS
+from wengert.codegen.math_table import EMITTERS, JOINED
 from wengert.codegen.vector import Kind, Lanes
 
 __all__ = ["emit"]
@@ -52,7 +52,7 @@ def emit(
     Parameters
     ----------
     builder : where to append; it may stand in another block afterwards (rare cases branch)
-    op_name : the operator's name in the rule table
+    op_name : the operator's name in the rule table, or that of an instruction for two of them
     args : the operands, already converted to the dtypes that `Op.promote` asks for
     params : the operator's static parameters
     kind : dtype and lanes of the operands; of `where`, those of its two values; of `ldexp`, those
@@ -66,7 +66,7 @@ def emit(
         Lanes(builder, value, _operand_kind(op_name, i, value, kind))
         for i, value in enumerate(args)
     ]
-    emitter = EMITTERS[op_name]
+    emitter = EMITTERS.get(op_name) or JOINED[op_name]
     if kind.dtype == np.float16 and op_name not in _OF_THE_TYPE:
         # Computed in float32, as NumPy does: twice rounding is harmless to sums, products,
         # quotients and roots, whose float32 has more than twice the digits.

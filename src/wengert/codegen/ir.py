@@ -128,15 +128,19 @@ class _Switch:
 
 
 class Block:
-    """A basic block: lines, of which the last is where it goes on once it is `terminated`."""
+    """A basic block: lines, of which the last is where it goes on once it is `terminated`.
 
-    __slots__ = ("function", "lines", "name", "terminated")
+    `made` remembers values that were computed in it, by what they are made of.
+    """
+
+    __slots__ = ("function", "lines", "made", "name", "terminated")
 
     def __init__(self, function: Function, name: str) -> None:
         self.function = function
         self.name = name
         self.lines: list[Any] = []
         self.terminated = False
+        self.made: dict[Any, Any] = {}
 
 
 class Function(Value):
@@ -225,6 +229,8 @@ class Module:
 
     def __init__(self) -> None:
         self.triple = ""
+        #: Whether the processor has AVX-512, with instructions that no other one has.
+        self.has_avx512 = False
         self.data_layout = ""
         self.globals: dict[str, Any] = {}
 

@@ -41,6 +41,9 @@ _CHEAP = frozenset(
         "add",
         "subtract",
         "multiply",
+        "multiply_add",
+        "multiply_subtract",
+        "subtract_multiply",
         "negative",
         "where",
         "maximum",
@@ -89,7 +92,8 @@ class Load(NamedTuple):
 
 
 class Instruction(NamedTuple):
-    """One operation on values; `name` is an operator's, or "row_sum", "row_max", "row_min".
+    """One operation on values; `name` is an operator's, "row_sum", "row_max", "row_min", or one of
+    those that stand for two operators (`plan.contracting`).
 
     Operands number the loads first, then the instructions. "random_bits" has, besides its own
     parameters, the `axes` whose elements its counter numbers: along which merged axes they vary.

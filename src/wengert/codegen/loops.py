@@ -334,7 +334,8 @@ class _Builder:
         return {k for k in found if k in self.row_values and not self.full[k]}
 
     def _is_heavy(self, phase: int) -> bool:
-        # A transcendental function keeps the processor busy enough; copies of it cost code.
+        # A transcendental function keeps the processor busy enough; copies of it cost code. (Two
+        # vectors at a time, instruction by instruction, gained 3 to 5 percent.)
         return any(
             self.full[number] and self.phase[number] == phase and not is_cheap(instruction.name)
             for number, instruction in enumerate(self.spec.body, start=len(self.loads))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from wengert.codegen.math_table import EMITTERS, Emitter, emits
+from wengert.codegen.math_table import EMITTERS, JOINED, Emitter, emits
 from wengert.codegen.vector import Lanes, where
 
 
@@ -82,6 +82,14 @@ EMITTERS.update(
         "ceil": _rounding("ceil"),
         "trunc": _rounding("trunc"),
         "rint": _rounding("rint"),
+    }
+)
+# One rounding on processors that have the instruction, two on others.
+JOINED.update(
+    {
+        "multiply_add": lambda a, b, c: a.call("fmuladd", b, c),
+        "multiply_subtract": lambda a, b, c: a.call("fmuladd", b, -c),
+        "subtract_multiply": lambda a, b, c: (-a).call("fmuladd", b, c),
     }
 )
 

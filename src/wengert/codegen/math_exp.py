@@ -2,8 +2,8 @@
 
 Method: x = n ln 2 + r with n an integer and abs(r) at most (ln 2)/2, subtracted in two parts
 (W. J. Cody and W. Waite, "Software Manual for the Elementary Functions", 1980); a minimax
-polynomial in r; scaling by 2**n in two factors, so that the result overflows, and becomes
-subnormal with one rounding, exactly where it should.
+polynomial in r; scaling by 2**n by an instruction (AVX-512) or in two factors, so that the result
+overflows, and becomes subnormal with one rounding, exactly where it should.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from wengert.codegen.math_table import coefficients, emits
+from wengert.codegen.math_table import coefficients, emits, joins
 from wengert.codegen.vector import Kind, Lanes, fma, polynomial, where
 
 
@@ -74,11 +74,14 @@ def split_by_ln2(x: Lanes) -> _Split:
     return _Split(n, bits, r, fma(n, -at.ln2_low, above - r))
 
 
-def times_power_of_two(y: Lanes, bits: Lanes) -> Lanes:
+def times_power_of_two(y: Lanes, bits: Lanes, n: Lanes | None = None) -> Lanes:
     """y * 2**n for y near 1, and n up to twice the exponent range in the low bits of `bits`.
 
-    Of 2**(n//2) and 2**(n - n//2) both are normal numbers, and only the last product rounds.
+    Of 2**(n//2) and 2**(n - n//2) both are normal numbers, and only the last product rounds. With
+    `n` as a float, too, processors that have an instruction for it need no more than that.
     """
+    if n is not None and y.can_scale:
+        return y.scaled(n)
     half = bits.shifted_right(1)
     return y * half.power_of_two(y.kind) * (bits - half).power_of_two(y.kind)
 
@@ -87,16 +90,9 @@ def times_power_of_two(y: Lanes, bits: Lanes) -> Lanes:
 def exp(x: Lanes) -> Lanes:
     """e**x, at most 1 ulp."""
     at = limits(x.kind)
-    _, bits, r, _ = split_by_ln2(clamp(x, at.underflow, at.overflow))
+    n, bits, r, _ = split_by_ln2(clamp(x, at.underflow, at.overflow))
     p = fma(r * r, polynomial(r, coefficients("EXP", r.kind)), r) + 1.0
-    return times_power_of_two(p, bits)
-
-
-def _exp_of_negative(x: Lanes) -> Lanes:
-    """exp for x at most 0, with less rounding: at most 0.8 ulp."""
-    _, bits, r, error = split_by_ln2(clamp(x, limits(x.kind).underflow, None))
-    rest = fma(r * r, polynomial(r, coefficients("EXP", r.kind)), error)
-    return times_power_of_two((rest + r) + 1.0, bits)
+    return times_power_of_two(p, bits, n)
 
 
 @emits("exp2")
@@ -106,7 +102,7 @@ def exp2(x: Lanes) -> Lanes:
     x = clamp(x, -bias - x.kind.fraction_bits - 2.0, bias + 2.0)
     n, bits = x.rounded()
     r = x - n
-    return times_power_of_two(fma(r, polynomial(r, coefficients("EXP2", x.kind)), 1.0), bits)
+    return times_power_of_two(fma(r, polynomial(r, coefficients("EXP2", x.kind)), 1.0), bits, n)
 
 
 def _half_expm1(x: Lanes) -> Lanes:
@@ -129,29 +125,62 @@ def expm1(x: Lanes) -> Lanes:
 
 @emits("tanh")
 def tanh(x: Lanes) -> Lanes:
-    """m / (m + 2) with m = exp(2 abs(x)) - 1, at most 2 ulp."""
+    """(e - 1) / (e + 1) with e = exp(2 abs(x)), at most 2 ulp."""
     at = limits(x.kind)
     size = abs(x)
-    doubled = clamp(size + size, None, 2.0 * at.tanh_one)
-    half = _half_expm1(doubled)
-    below = half + 1.0
-    y = half / below
-    # What the rounded sum lost: d(h/b) = -y db / b, and 1 / b = 1 - y.
-    is_large = half > 1.0
-    lost = where(is_large, 1.0, half) - (below - where(is_large, half, 1.0))
-    y = fma(lost * y, y - 1.0, y)
-    return where(size < at.tiny, x, y.copysign(x))
+    _, bits, r, _ = split_by_ln2(clamp(size + size, None, 2.0 * at.tanh_one))
+    scale = bits.power_of_two(x.kind)
+    rest = fma(r * r, polynomial(r, coefficients("EXPM1", r.kind)), r)
+    above = fma(scale, rest, scale - 1.0)
+    q = above / (above + 2.0)
+    half = above * 0.5
+    return where(above < 1.0, fma(half, -q, half), q).copysign(x)
+
+
+def _lift(kind: Kind) -> int:
+    """A power of two by which exponentials are multiplied where they would be subnormal, or divided
+    where they would overflow, before what is made of them does."""
+    return (kind.exponent_bias + 1) // 2
 
 
 @emits("sigmoid")
 def sigmoid(x: Lanes) -> Lanes:
-    """1 / (1 + e) or e / (1 + e) with e = _exp_of_negative(-abs(x)), at most 2 ulp."""
-    e = _exp_of_negative(-abs(x))
-    below = e + 1.0
-    is_negative = x < 0
-    y = where(is_negative, e, 1.0) / below
-    # What the rounded sum lost, times y / below.
-    return fma((below - 1.0) - e, y * where(is_negative, 1.0 - y, y), y)
+    """1 / (1 + exp(-x)), at most 2 ulp."""
+    at = limits(x.kind)
+    unit = 2.0 ** -_lift(x.kind)
+    # From the upper limit on exp(-x) is nothing beside 1.
+    x = clamp(x, at.underflow, -0.4 * at.underflow)
+    n, bits = x.rounded(-math.log2(math.e))
+    r = fma(n, -at.ln2_low, fma(n, -at.ln2_high, -x))
+    scale = bits.power_of_two(x.kind, -_lift(x.kind))
+    rest = fma(r * r, polynomial(r, coefficients("EXP", r.kind)), r)
+    # The smaller term first, or the sum of the two is rounded as well.
+    less, more = where(scale < unit, scale, unit), where(scale < unit, unit, scale)
+    return unit / (fma(scale, rest, less) + more)
+
+
+@joins("sigmoid_pair")
+def sigmoid_pair(x: Lanes, *, minus: bool) -> Lanes:
+    """sigmoid(x), or sigmoid(-x), where both are wanted, from one exponential e = exp(-abs(x)) and
+    one quotient, 1 / (1 + e): at most 2 ulp."""
+    known = x.builder.block.made
+    key = ("sigmoid_pair", x.value.text)
+    if key not in known:
+        known[key] = _large_and_small(x)
+    large, small = known[key]
+    return where(x < 0, large, small) if minus else where(x < 0, small, large)
+
+
+def _large_and_small(x: Lanes) -> tuple[Lanes, Lanes]:
+    """sigmoid(abs(x)) and sigmoid(-abs(x))."""
+    lift = _lift(x.kind)
+    unit = 2.0**lift
+    _, bits, r, _ = split_by_ln2(clamp(-abs(x), limits(x.kind).underflow, None))
+    scale = bits.power_of_two(x.kind, lift)
+    rest = fma(r * r, polynomial(r, coefficients("EXP", r.kind)), r)
+    large = unit / fma(scale, rest, scale + unit)
+    part = large * scale
+    return large, fma(part, rest, part) * 2.0**-lift
 
 
 def _even_and_odd(x: Lanes) -> tuple[Lanes, Lanes, Lanes, Lanes]:

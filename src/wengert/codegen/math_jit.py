@@ -58,6 +58,7 @@ def build(
     """
     dtypes = [np.dtype(d) for d in operands]
     module = ir.Module()
+    module.has_avx512 = bool(llvm.get_host_cpu_features().get("avx512f"))
     type_ = ir.FunctionType(ir.VoidType(), [_POINTER] * (len(dtypes) + 1) + [_SIZE])
     function = ir.Function(module, type_, "kernel")
     *inputs, output, size = function.args

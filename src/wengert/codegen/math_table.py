@@ -11,20 +11,30 @@ from typing import Any
 from wengert.codegen import math_coefficients
 from wengert.codegen.vector import Kind, Lanes
 
-__all__ = ["EMITTERS", "Emitter", "coefficients", "emits"]
+__all__ = ["EMITTERS", "JOINED", "Emitter", "coefficients", "emits", "joins"]
 
 Emitter = Callable[..., Lanes]
 
 EMITTERS: dict[str, Emitter] = {}
+#: The emitters of instructions that stand for two operators (`plan.contracting`).
+JOINED: dict[str, Emitter] = {}
 
 
 def emits(name: str) -> Callable[[Emitter], Emitter]:
     """Declare the emitter of one operator."""
+    return _declares(EMITTERS, name)
 
+
+def joins(name: str) -> Callable[[Emitter], Emitter]:
+    """Declare the emitter of an instruction that stands for two operators."""
+    return _declares(JOINED, name)
+
+
+def _declares(table: dict[str, Emitter], name: str) -> Callable[[Emitter], Emitter]:
     def declare(function: Emitter) -> Emitter:
-        if name in EMITTERS:
+        if name in table:
             raise ValueError(f"operator {name} has two emitters")
-        EMITTERS[name] = function
+        table[name] = function
         return function
 
     return declare

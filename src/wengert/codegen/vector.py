@@ -294,10 +294,26 @@ class Lanes:
         moved = self + magic if factor == 1.0 else fma(self, factor, magic)
         return moved - magic, moved.as_integer
 
-    def power_of_two(self, kind: Kind) -> Lanes:
-        """2**n of a float kind, from the integer of `rounded`, for exponents of normal numbers."""
-        bits = (self << kind.fraction_bits) + (kind.exponent_bias << kind.fraction_bits)
+    def power_of_two(self, kind: Kind, more: int = 0) -> Lanes:
+        """2**(n + more) of a float kind, from the integer n of `rounded`; normal numbers only."""
+        bits = (self << kind.fraction_bits) + ((kind.exponent_bias + more) << kind.fraction_bits)
         return bits.as_float(kind)
+
+    @property
+    def can_scale(self) -> bool:
+        """Whether there is an instruction for `scaled`."""
+        return self.builder.module.has_avx512 and self.kind.lanes * self.kind.bits == 512
+
+    def scaled(self, n: Lanes) -> Lanes:
+        """self * 2**n with one rounding, for whole numbers n."""
+        kind, b = self.kind, self.builder
+        name = f"llvm.x86.avx512.mask.scalef.p{'s' if kind.bits == 32 else 'd'}.512"
+        mask, how = ir.IntType(kind.lanes), ir.IntType(32)
+        function = b.module.globals.get(name) or ir.Function(
+            b.module, ir.FunctionType(kind.type, [kind.type] * 3 + [mask, how]), name
+        )
+        every, as_usual = ir.Constant(mask, -1), ir.Constant(how, 4)
+        return self._new(b.call(function, [self.value, n.value, self.value, every, as_usual]))
 
     # ------------------------------------------------------------ conversions
 

@@ -10,6 +10,7 @@ from wengert.graph import Graph
 from wengert.optimise.builder import RuleIndex
 from wengert.optimise.calls import inline_calls, optimise_bodies
 from wengert.optimise.chains import order_chains
+from wengert.optimise.collecting import collect_terms
 from wengert.optimise.record import Record
 from wengert.optimise.rewriting import rewrite
 from wengert.optimise.rules import BEFORE_DERIVATIVES, EXACT, LAST, RULES
@@ -110,6 +111,14 @@ def _order_products(state: State, stage: str) -> State:
     return state._replace(graph=graph, origin=origin, settled=settled)
 
 
+def _collect(state: State, stage: str) -> State:
+    if not state.reassociate:
+        return state
+    graph, origin = collect_terms(state.graph, state.origin, state.log, stage)
+    settled = state.settled if graph is state.graph else frozenset()
+    return state._replace(graph=graph, origin=origin, settled=settled)
+
+
 def _positions(state: State, stage: str) -> State:
     if not state.reassociate:
         return state
@@ -134,6 +143,12 @@ PIPELINE = (
         "order products",
         _order_products,
         gives="no chain of contractions has a much cheaper order",
+        repeated=True,
+    ),
+    Pass(
+        "collect terms",
+        _collect,
+        gives="no sum of products has a form with fewer operations",
         repeated=True,
     ),
     Pass("compare positions", _positions, gives="all entries different and needed", last=True),

@@ -7,6 +7,7 @@ from typing import Any
 from wengert.codegen.kernel import Instruction, KernelSpec, Load, Store
 from wengert.graph import Graph
 from wengert.graph.sizes import Fields
+from wengert.plan.contracting import contracted
 from wengert.plan.fusion import REDUCTIONS, Axes, Group
 
 __all__ = ["LoweredGroup", "lower"]
@@ -116,7 +117,7 @@ def lower(graph: Graph, group: Group, needed_outside: set[int]) -> LoweredGroup:
         if i in needed_outside:
             stores.append(i)
             store_specs.append(Store(number[i], bits(group.axes[i]), combine))
-    spec = KernelSpec(len(merged), load_specs, tuple(body), tuple(store_specs))
+    spec = contracted(KernelSpec(len(merged), load_specs, tuple(body), tuple(store_specs)))
     return LoweredGroup(
         spec,
         loads,
