@@ -243,3 +243,16 @@ def test_kernels_that_are_foreseen_are_found_by_whoever_asks(first_code):
     engine.begin(specs)  # there is nothing to do
     assert [k.address for k in engine.compile_kernels(specs)] == found
     assert engine.statistics["compiled"] == before + 2
+
+
+def test_sizes_at_which_a_product_has_no_finish_need_no_further_kernel(first_code, rng):
+    step = wg.compile(lambda x, w, b: np.maximum(x @ w + b, 0.0))
+    x = rng.standard_normal((256, 784)).astype(np.float32)
+    w = rng.standard_normal((784, 512)).astype(np.float32)
+    step(x, w, w[0])
+    assert any("then" in s.what for s in step.report(x, w, w[0]).steps)
+    wg.finish_compiling()
+    compiled = engine.statistics["compiled"]
+    few = x[:7].copy()
+    np.testing.assert_allclose(step(few, w, w[0]), np.maximum(few @ w + w[0], 0), atol=1e-3)
+    assert engine.statistics["compiled"] == compiled

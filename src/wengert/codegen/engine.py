@@ -32,6 +32,7 @@ __all__ = [
     "compile_kernels",
     "is_made",
     "is_started",
+    "make_later",
     "prepare",
     "runtime_address",
     "statistics",
@@ -247,6 +248,18 @@ def begin(specs: Sequence[Spec]) -> None:
     """Begin to make kernels that will be asked for, in a thread, if LLVM has to."""
     if background.is_allowed() and (missing := absent(specs)):
         _begin(lambda: compile_kernels(missing))
+
+
+def make_later(specs: Sequence[Spec]) -> None:
+    """Make kernels that may be asked for, in the background, if LLVM has to."""
+    if background.is_allowed() and (missing := absent(specs)):
+
+        def work() -> None:
+            # Who needs one that could not be made here tries again, and gets the error.
+            with contextlib.suppress(Exception):
+                compile_kernels(missing)
+
+        background.submit(work)
 
 
 def _begin(work: Callable[[], Any]) -> None:

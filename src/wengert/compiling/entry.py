@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wengert.capture import argument_names, capture, function_name
-from wengert.codegen.engine import begin, is_made, statistics
+from wengert.codegen.engine import begin, is_made, make_later, statistics
 from wengert.compiling.generators import warning_of_draws
 from wengert.errors import NoValueError
 from wengert.graph import Graph, Type, type_of
@@ -85,6 +85,7 @@ class Entry:
         self.seconds["plan"] = seconds - compiling
         self.seconds["LLVM"] = compiling
         self.reuse = reusable(made.plan, self.donated)
+        make_later(made.plan.other_kernels)
         return made
 
 

@@ -27,11 +27,12 @@ Unit = LoweredGroup | int
 
 class Finished(NamedTuple):
     """The product of an entry, and the nest that finishes it: of rank 2, with the product for one
-    of its loads."""
+    of its loads. `alone` is the kernel of the nest where it is a step of its own."""
 
     entry: int
     nest: LoweredGroup
     spec: FinishSpec
+    alone: KernelSpec
 
     @property
     def members(self) -> list[int]:
@@ -124,7 +125,7 @@ def _finished(
         counts,
         lowered.members,
     )
-    return Finished(i, made, FinishSpec(nest, source))
+    return Finished(i, made, FinishSpec(nest, source), spec)
 
 
 def _two(bits: tuple[bool, ...]) -> tuple[bool, ...]:

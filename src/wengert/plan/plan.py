@@ -58,6 +58,7 @@ class Plan:
     slot_bytes : size of each slot
     segments : for native steps (address of the table, count), for NumPy's the step
     fitted : how the plan keeps to a budget (`budgets.Fitted`), if there is one
+    other_kernels : kernels that plans of the same graph for other sizes may need
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Plan:
         self.tables: list[Any] = []
         self.fitted: Any = None
         self.slot_bytes: list[int] = []
+        self.other_kernels: list[Spec] = []
 
     @property
     def specs(self) -> list[Spec]:
@@ -126,6 +128,8 @@ class Planner:
         self.status = -1
         self.sums: dict[int, Accumulation] = {}
         self.products: dict[int, Product] = {}
+        #: The kernels of nests that finish products here, and at other sizes may not.
+        self.alone: list[Spec] = []
         #: For (entry, columns) of a matrix that is read transposed the slot of a turned copy.
         self.turned: dict[tuple[int, int], int] = {}
         #: Slots that products share, whichever runs.
@@ -295,6 +299,7 @@ class Planner:
         )
         step.entries = [*made.members, *unit.nest.members]
         self.steps += [step, *step.combining]
+        self.alone.append(unit.alone)
 
     def _often_turned(self) -> dict[int, Product]:
         """The entries that several products with few rows would turn each for itself."""
@@ -452,6 +457,7 @@ class Planner:
             self.status,
         )
         plan.slot_bytes = self.bytes
+        plan.other_kernels = self.alone
         plan.work = sum(self._work(step) for step in self.steps)
         plan.is_long = plan.work > _LONG
         controls = any(isinstance(s, NativeStep) and s.control is not None for s in self.steps)
