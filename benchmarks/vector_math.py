@@ -110,7 +110,7 @@ def main():
     emitted = [
         name
         for name, op in TABLE.items()
-        if op.family == "elementwise" and name not in INTERPRETED | _TRIVIAL | _INTEGER
+        if op.family == "elementwise" and name not in {*INTERPRETED, *_TRIVIAL, *_INTEGER}
     ]
     rows, record = [], {}
     for name in sorted(emitted):
