@@ -15,8 +15,11 @@ from tests.batching.models import (
 )
 
 import wengert as wg
-from wengert.batching.fragments import LEAST_USES, library
+from wengert.batching.fragments import LEAST_USES, Fragment, Library, library
+from wengert.batching.kinds import kind_of
 from wengert.batching.learning import find_parts
+from wengert.graph import Type
+from wengert.ops import TABLE
 
 
 def close(found, wanted, tolerance):
@@ -229,6 +232,22 @@ def test_what_is_remembered_is_bounded(rng):
                 rng.standard_normal(shape)
             )
     assert len(library._known) <= 64
+
+
+def test_what_is_used_is_forgotten_last():
+    exp = kind_of((TABLE["exp"], (), (Type((3,), np.dtype(float)),)))
+    fragments = [Fragment([exp] * n, [-1, *range(n - 1)], [n - 1]) for n in range(2, 90)]
+    mine, longest = Library(), fragments[-1]
+    mine.learn([id(exp)], [longest])
+    mine.note_uses(longest, LEAST_USES)
+    for fragment in fragments[:-1]:
+        mine.learn([id(exp)], [fragment])
+    kept = mine.among({id(exp): 0})
+    assert longest in kept
+    assert kept[0] is longest
+    assert len(kept) < len(fragments)
+    assert fragments[-2] in kept  # what came last
+    assert fragments[0] not in kept
 
 
 def test_looking_in_vain_becomes_rare(rng, monkeypatch):

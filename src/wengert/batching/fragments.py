@@ -22,7 +22,7 @@ import numpy as np
 from wengert.batching.kinds import Kind
 from wengert.graph import Graph, Tape
 
-__all__ = ["LEAST_USES", "Fragment", "Library", "Nodes", "library"]
+__all__ = ["LEAST_USES", "Fragment", "Library", "Nodes", "library", "tables"]
 
 #: Uses in one program from which a fragment is worth native code.
 LEAST_USES = 8
@@ -125,6 +125,8 @@ class Library:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: tuple[Fragment, ...] = ()
+        #: The same in the order in which they go.
+        self._learned: list[Fragment] = []
         self._patience: dict[Any, _Patience] = {}
         self._used = 0
 
@@ -156,16 +158,18 @@ class Library:
     def learn(self, kinds: Collection[int], found: Iterable[Fragment]) -> None:
         """Add what was found in a program of these kinds."""
         with self._lock:
-            known = {f.key: f for f in self._known}
-            new = {f.key: f for f in found if f.key not in known}
+            keys = {f.key for f in self._learned}
+            new = {f.key: f for f in found if f.key not in keys}
             self._patience_with(kinds).learned(bool(new))
-            kept = [*self._known, *new.values()][-_MOST:]
+            # Those that are used are forgotten last, whatever their length.
+            kept = sorted([*self._learned, *new.values()], key=lambda f: f.is_used)[-_MOST:]
+            self._learned = kept
             self._known = tuple(sorted(kept, key=lambda f: (-len(f.kinds), len(f.results))))
 
     def clear(self) -> None:
         """Forget all."""
         with self._lock:
-            self._known = ()
+            self._known, self._learned = (), []
             self._patience.clear()
 
 
