@@ -30,6 +30,19 @@ def test_importing_leaves_the_compiler_and_the_explainer_alone():
     assert not PARTS & set(loaded("import wengert"))
 
 
+def test_what_few_derivatives_need_is_loaded_when_they_ask_for_it():
+    late = {"wengert.transform.memory.planner", "wengert.transform.elimination", "random"}
+    assert not late & set(loaded("import wengert"))
+    code = "import numpy as np, wengert as wg\nwg.jacobian(lambda x: x * x)(np.ones(3))"
+    assert "wengert.transform.elimination" in loaded(code)
+
+
+def test_importing_leaves_the_search_for_garbage_as_it_was():
+    code = "import gc, sys\n{}import wengert\nassert gc.isenabled() == {}"
+    loaded(code.format("", True))
+    loaded(code.format("gc.disable()\n", False))
+
+
 def test_a_derivative_needs_neither_llvm_nor_scipy():
     found = loaded("import numpy as np, wengert as wg\nwg.grad(lambda x: np.sin(x) * x)(1.0)")
     assert "wengert.transform.gradient" in found

@@ -11,35 +11,38 @@ import importlib
 from typing import Any
 
 from wengert import errors
-from wengert.api import (
-    Graph,
-    autobatching,
-    check_grads,
-    checkpoint,
-    compile,
-    cond,
-    custom_jvp,
-    custom_vjp,
-    explain,
-    finish_compiling,
-    fori_loop,
-    grad,
-    hessian,
-    hvp,
-    invertible,
-    jacobian,
-    jvp,
-    linearize,
-    load_compiled,
-    replaying,
-    scan,
-    stop_gradient,
-    trace,
-    value_and_grad,
-    vjp,
-    vmap,
-    while_loop,
-)
+from wengert.graph.collecting import importing
+
+with importing():
+    from wengert.api import (
+        Graph,
+        autobatching,
+        check_grads,
+        checkpoint,
+        compile,
+        cond,
+        custom_jvp,
+        custom_vjp,
+        explain,
+        finish_compiling,
+        fori_loop,
+        grad,
+        hessian,
+        hvp,
+        invertible,
+        jacobian,
+        jvp,
+        linearize,
+        load_compiled,
+        replaying,
+        scan,
+        stop_gradient,
+        trace,
+        value_and_grad,
+        vjp,
+        vmap,
+        while_loop,
+    )
 
 __version__ = "0.1.0"
 

@@ -20,14 +20,6 @@ from wengert.transform.directions import (
     late_batched,
     pushed_or_pulled,
 )
-from wengert.transform.elimination import (
-    ORDERS,
-    chained,
-    choose,
-    eliminated,
-    has_elements,
-    order_of,
-)
 from wengert.transform.gradient import grad, jvp, split
 from wengert.transform.graphs import (
     Split,
@@ -96,8 +88,8 @@ def jacobian(
         raise ArgumentError(f"jacobian: mode must be one of {_MODES}, not {mode!r}")
     if order is not None and mode != "elimination":
         raise ArgumentError(f"jacobian: mode={mode!r} takes no order; mode='elimination' does")
-    if order not in (None, *ORDERS):
-        raise ArgumentError(f"jacobian: order must be one of {tuple(ORDERS)}, not {order!r}")
+    if order is not None:
+        _check_order(order)
 
     @functools.wraps(f, assigned=("__name__", "__doc__", "__module__"))
     def derived(*args: Any, **kwargs: Any) -> Any:
@@ -122,13 +114,23 @@ def jacobian(
     return limited(derived, memory)
 
 
+def _check_order(order: str) -> None:
+    from wengert.transform.elimination import ORDERS
+
+    if order not in ORDERS:
+        raise ArgumentError(f"jacobian: order must be one of {tuple(ORDERS)}, not {order!r}")
+
+
 def _accumulated(captured: Captured, mode: str, order: str | None) -> tuple[list[list[Any]], Any]:
     """Per argument leaf and result leaf the block of the Jacobian, and the auxiliary result."""
+    # Loaded by programs that ask for a Jacobian, not by `import wengert`.
+    from wengert.transform import elimination
+
     graph = captured.graph
     count = sum(captured.counts)
     wrt, outs = tuple(range(count)), tuple(range(captured.out_count))
     if mode == "auto":
-        chosen = choose(graph, wrt, outs, _setting(captured.tape)).chosen
+        chosen = elimination.choose(graph, wrt, outs, _setting(captured.tape)).chosen
         mode, order = chosen.mode, chosen.order
     if mode == "forward":
         parts = linearize_graph(graph, wrt)
@@ -137,15 +139,16 @@ def _accumulated(captured: Captured, mode: str, order: str | None) -> tuple[list
         parts = pullback_graph(graph, wrt, outs)
         return _blocks(captured, parts, graph.output_types[: captured.out_count], False)
     if mode == "chain":
-        whole = chained(graph, wrt, outs)
+        whole = elimination.chained(graph, wrt, outs)
     else:
-        if not has_elements(graph, wrt, outs):
+        if not elimination.has_elements(graph, wrt, outs):
             raise ArgumentError(
                 "jacobian: mode='elimination' takes a program apart into its numbers, and this one "
                 "has too many, or has loops, branches or functions with derivatives of their own",
                 hint="use mode='auto'",
             )
-        whole = eliminated(graph, wrt, outs, order_of(graph, wrt, outs, order or "best"))
+        vertices = elimination.order_of(graph, wrt, outs, order or "best")
+        whole = elimination.eliminated(graph, wrt, outs, vertices)
     found = apply_graph(whole, captured.arguments, known=captured.known)
     values = len(graph.outputs)
     aux = captured.aux(found[captured.out_count : values]) if captured.aux else None

@@ -8,14 +8,16 @@ look at: they are no values of their own here, and are recorded anew where they 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wengert.errors import BudgetError
 from wengert.graph import CONSTANT, INPUT, Entry, Graph
 from wengert.run.budget import VIEWS, shown_bytes
 from wengert.transform.memory.costs import entry_cost, scratch_bytes, type_bytes
-from wengert.transform.memory.planner import Schedule, plan, smallest_budget
 from wengert.transform.memory.problem import Problem, early_order, profile, reordered
+
+if TYPE_CHECKING:
+    from wengert.transform.memory.planner import Schedule
 
 __all__ = ["Planned", "fitted_graph", "graph_problem", "ordinary_peak", "owned_peak", "step_peak"]
 
@@ -153,6 +155,9 @@ def _fit(graph: Graph, budget: int) -> Planned:
     peak = ordinary_peak(graph)
     if peak <= budget:
         return Planned(graph, peak, peak, 1.0)
+    # Few programs have a budget that binds.
+    from wengert.transform.memory.planner import plan, smallest_budget
+
     model = graph_problem(graph)
     order = early_order(model.problem)
     model = model._replace(

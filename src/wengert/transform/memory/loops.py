@@ -24,7 +24,7 @@ from wengert.transform.control.scanning import layout_of, scan, scan_params
 from wengert.transform.graphs import forward_graph, vjp_graph
 from wengert.transform.memory.costs import type_bytes
 from wengert.transform.memory.entries import ordinary_peak
-from wengert.transform.memory.planner import MOST_WORK
+from wengert.transform.memory.problem import MOST_WORK
 from wengert.transform.memory.revolving import revolve_scan
 from wengert.transform.memory.schedules import advances, first_stretch
 

@@ -15,12 +15,9 @@ from typing import NamedTuple
 from wengert.transform.memory.greedy import Policy, Simulation, simulate
 from wengert.transform.memory.improve import improve
 from wengert.transform.memory.levels import stages
-from wengert.transform.memory.problem import Problem, profile, reordered, work
+from wengert.transform.memory.problem import MOST_WORK, Problem, profile, reordered, work
 
-__all__ = ["MOST_WORK", "Schedule", "plan", "smallest_budget"]
-
-#: A schedule has at most this many times as many steps as the program has operations.
-MOST_WORK = 64
+__all__ = ["Schedule", "plan", "smallest_budget"]
 
 #: The same while the smallest feasible budget is looked for.
 _LEAST_WORK = 16

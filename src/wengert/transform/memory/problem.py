@@ -12,7 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Problem", "early_order", "profile", "reordered", "work"]
+__all__ = ["MOST_WORK", "Problem", "early_order", "profile", "reordered", "work"]
+
+#: A schedule has at most this many times as many steps as the program has operations.
+MOST_WORK = 64
 
 
 class Problem(NamedTuple):
