@@ -16,18 +16,19 @@ from typing import Any
 
 import numpy as np
 
-from wengert.batching.native import run_whole, set_blas_threads
+from wengert.batching.native import one_blas_thread
+from wengert.batching.teams import keep, run_rows
 from wengert.codegen.engine import words_addresses
 from wengert.codegen.restricted import call, words
 
-__all__ = ["ADD", "GATHER", "NOTHING", "RUN", "SCATTER", "WORDS", "run_actions", "run_sequence"]
+__all__ = ["ADD", "GATHER", "NOTHING", "RUN", "SCATTER", "WORDS", "run_sequence"]
 
 WORDS = 8
 #: Kinds of actions, and what stands in their words.
 #:
 #: GATHER : memory, row numbers, how many, bytes of a row, target: put these rows one after another
 #: SCATTER : the same, the other way: put rows that lie one after another into those of the memory
-#: RUN : instance of a plan, batch size, addresses of its arguments, strides of these
+#: RUN : team of a plan, batch size, addresses of its arguments, strides of these
 #: ADD : kernel, its slots, its words
 NOTHING, GATHER, SCATTER, RUN, ADD = range(5)
 
@@ -38,7 +39,7 @@ def _act(actions, count, copy):
     for k in range(count):
         action = actions + 64 * k
         if action[0] == RUN:
-            run_whole(action[1], action[2], action[3], action[4])
+            run_rows(action[1], action[2], action[3], action[4], 0)
         elif action[0] == GATHER:
             for i in range(action[3]):
                 source = action[1] + action[2][i] * action[4]
@@ -57,31 +58,23 @@ def _follow(sequence, count, copy):
     """Do the actions of batches one after another."""
     for k in range(count):
         _act(sequence[2 * k], sequence[2 * k + 1], copy)
+    keep(0)
     return 0
 
 
 @functools.cache
-def _functions() -> tuple[Any, Any, int]:
-    found = words_addresses([_act, _follow])
+def _functions() -> tuple[Any, int]:
+    (found,) = words_addresses([_follow])
     kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 3)
-    copy = ctypes.cast(ctypes.memmove, ctypes.c_void_p).value
-    return kind(found[0]), kind(found[1]), copy or 0
-
-
-def run_actions(address: int, count: int) -> None:
-    """Do the actions at an address."""
-    act, _, copy = _functions()
-    act(address, count, copy)
+    return kind(found), ctypes.cast(ctypes.memmove, ctypes.c_void_p).value or 0
 
 
 def run_sequence(sequence: Any, begin: int, end: int) -> None:
     """Do the actions of the batches from `begin` to `end` of a sequence: an array with a row for
     each, where its actions begin and how many they are."""
-    _, follow, copy = _functions()
-    set_threads, usual = set_blas_threads()
-    set_threads(1)
-    follow(sequence.ctypes.data + 16 * begin, end - begin, copy)
-    set_threads(usual)
+    follow, copy = _functions()
+    with one_blas_thread():
+        follow(sequence.ctypes.data + 16 * begin, end - begin, copy)
 
 
 assert np.dtype(np.int64).itemsize * WORDS == 64

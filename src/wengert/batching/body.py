@@ -9,7 +9,7 @@ is one large product, however many batches there were.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wengert.batching.sized import sized
@@ -47,6 +47,7 @@ class Body:
     deferred : value numbers in the backward graph whose rows are kept for the sums
     late_rows : those of `deferred` that the backward part computes, in order
     summed : (operand, value number) of each shared operand's cotangent
+    turned : which inputs of the backward part native code takes transposed
     runs : how many signatures of programs it has served
     """
 
@@ -65,6 +66,7 @@ class Body:
         wrt = tuple(k for k, need in enumerate(needed) if need)
         self.output_types = graph.output_types
         self._input_types = graph.input_types
+        self.turned: list[int] | None = None
         self._early: SizedPlan | None = None
         self._late: SizedPlan | None = None
         self._sums: SizedPlan | None = None
@@ -84,7 +86,7 @@ class Body:
         if not native:
             return
         self._early = _native(lambda n: split(n).early, self.early_outputs, exact)
-        self._late = _native(lambda n: split(n).late, self.late_outputs, exact)
+        self._late = _native(lambda n: split(n).late, self.late_outputs, exact, self._turned)
         if self.summed:
             values = [v for _, v in self.summed]
             self._sums = _native(
@@ -159,6 +161,21 @@ class Body:
                 stack += late.entries[k][1]
         return sorted(found)
 
+    def _turned(self, graph: Graph) -> Graph:
+        """The backward part as native code has it, with `turned` operands."""
+        from wengert.batching.turning import turned_inputs, with_turned
+
+        if self.turned is None:
+            self.turned = turned_inputs(
+                graph,
+                [
+                    k
+                    for k, (kind, number) in enumerate(self.sources)
+                    if kind == "operand" and not self.flags[number]
+                ],
+            )
+        return with_turned(graph, self.turned)
+
     # ------------------------------------------------------------ running
 
     @property
@@ -202,9 +219,14 @@ class Body:
         return [(k, env[v]) for k, v in self.summed]
 
 
-def _native(make: Any, outputs: Sequence[int] | None, exact: bool) -> SizedPlan | None:
+def _native(
+    make: Any,
+    outputs: Sequence[int] | None,
+    exact: bool,
+    turn: Callable[[Graph], Graph] = lambda graph: graph,
+) -> SizedPlan | None:
     """The plan of these outputs of a graph (None: of its own); `exact`: without rewriting what
-    holds in real arithmetic only."""
+    holds in real arithmetic only; `turn` is applied to what is planned."""
     if outputs is not None and not outputs:
         return None
     # LLVM is loaded by the first program that needs it.
@@ -214,7 +236,7 @@ def _native(make: Any, outputs: Sequence[int] | None, exact: bool) -> SizedPlan 
     def made(n: int) -> Graph:
         graph: Graph = make(n)
         wanted = graph if outputs is None else graph.with_outputs(outputs)
-        return optimise(wanted, reassociate=not exact).graph
+        return turn(optimise(wanted, reassociate=not exact).graph)
 
     return sized_plan(made)
 

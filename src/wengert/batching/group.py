@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from wengert.batching.actions import ADD, GATHER, NOTHING, RUN, SCATTER, WORDS, run_actions
+from wengert.batching.actions import ADD, GATHER, NOTHING, RUN, SCATTER, WORDS
 from wengert.batching.adding import add_rows, adding_words, can_add, kernel_address
 from wengert.batching.body import Body, Source, body_of
 from wengert.batching.places import Column, Places, Rows, Span
@@ -80,25 +80,16 @@ class _Table:
 
 class Actions:
     """What native code does for each batch of a signature, one way: `width` actions for each,
-    `step` bytes apart from `first` on.
-
-    alone : for which batches a sequence does all of it; `how` says for the others whether to divide
-        them among threads
-    """
+    `step` bytes apart from `first` on."""
 
     def __init__(self, plan: Any, sizes: Any, table: _Table, moves: int, stack: ExitStack) -> None:
         self.words = np.zeros((len(sizes), moves + 1, WORDS), np.int64)
         self.width = moves + 1
         self.first, self.step = self.words.ctypes.data, self.words.strides[0]
-        self.how = {n: plan.is_divided(n) for n in set(sizes.tolist())}
-        self.alone = np.array([self.how[n] is None for n in sizes.tolist()])
-        self._plan, self._table = plan, table
-        self._held: list[Any] = []
-        if self.alone.any():
-            instance = stack.enter_context(plan.instance(int(sizes[self.alone].max())))
-            self._held.append(instance)
-            rows = table.first + table.step * np.arange(len(sizes))
-            self._put(0, RUN, instance.address, sizes, rows, table.strides)
+        self._held: list[Any] = [table]
+        team = stack.enter_context(plan.team(int(sizes.max())))
+        rows = table.first + table.step * np.arange(len(sizes))
+        self._put(0, RUN, team.address, sizes, rows, table.strides)
 
     def _put(self, at: int, kind: Any, *values: Any) -> None:
         self.words[:, at, 0] = kind
@@ -136,15 +127,6 @@ class Actions:
         """Put the run last: what is copied is copied before it."""
         self.words = np.ascontiguousarray(np.roll(self.words, -1, axis=1))
         self.first = self.words.ctypes.data
-
-    def run(self, b: int, n: int) -> None:
-        """The run of batch b alone."""
-        self._plan.run(n, self._table.row(b), self._table.strides, self.how[n])
-
-    def move(self, b: int, begin: int) -> None:
-        """What is copied and added for batch b; its actions begin at number `begin`."""
-        if self.width > 1:
-            run_actions(self.first + b * self.step + 8 * WORDS * begin, self.width - 1)
 
 
 class Group:
@@ -235,7 +217,6 @@ class Group:
 
     def forward_actions(self, stack: ExitStack) -> Actions | None:
         """What native code does on the way forward, until the stack ends; None if it has none."""
-        self._actions: Actions | None = None
         plan = None if self.body is None else self.body.early_plan
         if plan is None:
             return None
@@ -244,7 +225,6 @@ class Group:
         for at, move in enumerate(self._moves):
             made.add_copy(at + 1, move, self.starts, self.sizes, GATHER)
         made.roll()
-        self._actions = made
         return made
 
     def _rows(self, type_: Type, count: int | None = None) -> Rows:
@@ -270,10 +250,6 @@ class Group:
     def run_forward(self, b: int, body: Body) -> None:
         """Compute the results of batch b, and what is kept for the way back."""
         n, start = int(self.sizes[b]), int(self.starts[b])
-        if self._actions is not None:
-            self._actions.move(b, 0)
-            self._actions.run(b, n)
-            return
         for column, arena, rows, places, is_needed in self._moves:
             if is_needed[b]:
                 target = rows.array[places[b] :][:n]
@@ -309,16 +285,25 @@ class Group:
 
     def backward_actions(self, stack: ExitStack) -> Actions | None:
         """What native code does on the way back, until the stack ends; None if it has none."""
-        self._actions = None
-        plan = None if self.body is None else self.body.late_plan
+        if self.body is None:
+            return None
+        plan = self.body.late_plan
         if plan is None or not all(can_add(move.arena.array.dtype) for move in self._moves):
             return None
-        table = _Table(self._arguments, len(self.sizes))
+        arguments = list(self._arguments)
+        for k in self.body.turned or ():
+            arguments[k] = self._turned(arguments[k].value)
+        table = _Table(arguments, len(self.sizes))
         made = Actions(plan, self.sizes, table, len(self._moves), stack)
         for at, move in enumerate(self._moves):
             made.add_sum(at + 1, move, self.starts, self.sizes)
-        self._actions = made
         return made
+
+    def _turned(self, matrix: Any) -> _Argument:
+        """A matrix that all share, transposed."""
+        rows = self._rows(Type(matrix.shape[::-1], matrix.dtype), 1)
+        np.copyto(rows.array[0], matrix.T)
+        return _Argument(None, None, rows.array[0])
 
     def _given(self, source: Source) -> _Argument:
         kind, number = source
@@ -336,10 +321,6 @@ class Group:
     def run_backward(self, b: int, body: Body) -> list[Any]:
         """Compute the cotangents of batch b; the residuals that it has of its own."""
         n, start = int(self.sizes[b]), int(self.starts[b])
-        if self._actions is not None:
-            self._actions.run(b, n)
-            self._actions.move(b, 1)
-            return []
         wholes: list[Any] = self.wholes.pop() if self.wholes else []
         arrays = [argument.array(b, n) for argument in self._arguments]
         for k, source in enumerate(body.sources):

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,108 +19,19 @@ from typing import Any
 import numpy as np
 
 from wengert.batching.sized import PROBES
-from wengert.codegen.engine import compile_kernels, runtime_address, words_addresses
+from wengert.batching.teams import SIZES, TIMES, Team
+from wengert.codegen.engine import compile_kernels, runtime_address
 from wengert.codegen.pool import worker_count
-from wengert.codegen.restricted import call, words
-from wengert.codegen.tables import numbered
-from wengert.errors import BoundsError
 from wengert.graph import Graph
 from wengert.plan.blas import blas_threads
-from wengert.plan.executable import run_steps
 from wengert.plan.plan import Plan, make_plan
 from wengert.plan.steps import NativeStep
-from wengert.plan.storage import ALIGNMENT, Lifetime, layout
 
-__all__ = ["SizedPlan", "run_whole", "set_blas_threads", "sized_plan"]
+__all__ = ["SizedPlan", "one_blas_thread", "sized_plan"]
 
 
 #: Work (in the units of `Plan.work`) of a part of a batch that is worth a thread.
 _LEAST_WORK = 60_000
-
-
-#: What native code reads of an instance: the affine numbers of the argument blocks, where they go,
-#: and how many there are; the slots, those of arguments, and how many; what runs the steps.
-_INSTANCE = numbered(
-    *("base", "slope", "numbers", "count"),
-    *("slots", "bound", "bound_count"),
-    *("run_steps", "table", "step_count"),
-)
-
-
-@words
-def fill(instance: Any, n: Any, begin: Any, addresses: Any, strides: Any) -> Any:
-    """Write what `n` rows need, from row `begin` of the arguments on."""
-    numbers = instance[_INSTANCE["numbers"]]
-    base = instance[_INSTANCE["base"]]
-    slope = instance[_INSTANCE["slope"]]
-    for k in range(instance[_INSTANCE["count"]]):
-        numbers[k] = base[k] + slope[k] * n
-    bound = instance[_INSTANCE["bound"]]
-    slots = instance[_INSTANCE["slots"]]
-    for k in range(instance[_INSTANCE["bound_count"]]):
-        slots[bound[k]] = addresses[k] + begin * strides[k]
-    return 0
-
-
-@words
-def run_part(_slots: Any, instance: Any) -> Any:
-    """Run the steps of an instance that is filled; with the arguments of a kernel."""
-    return call(
-        instance[_INSTANCE["run_steps"]],
-        instance[_INSTANCE["table"]],
-        instance[_INSTANCE["step_count"]],
-        instance[_INSTANCE["slots"]],
-    )
-
-
-@words
-def run_whole(instance: Any, n: Any, addresses: Any, strides: Any) -> Any:
-    """Fill an instance and run its steps."""
-    fill(instance, n, 0, addresses, strides)
-    return run_part(0, instance)
-
-
-@functools.cache
-def _functions() -> tuple[Any, int, Any]:
-    """`fill`, the address of `run_part`, and `run_whole`."""
-    found = words_addresses([fill, run_part, run_whole])
-    word = ctypes.c_int64
-    fill_kind = ctypes.CFUNCTYPE(word, word, word, word, word, word)
-    whole_kind = ctypes.CFUNCTYPE(word, word, word, word, word)
-    return fill_kind(found[0]), found[1], whole_kind(found[2])
-
-
-class _Sharing:
-    """Whether dividing a batch among threads pays, found out as it runs, by the power of 2 of its
-    size: it does not where other programs keep the cores busy.
-
-    Results are the same to rounding. Each way is tried again after `_AGAIN` calls of the other.
-    """
-
-    _AGAIN = 64
-
-    def __init__(self) -> None:
-        self._seconds: dict[tuple[int, bool], float] = {}
-        self._calls: dict[int, int] = {}
-
-    def is_worth_it(self, n: int) -> bool | None:
-        """Whether to divide a batch of n rows now; None: not, and how long it takes is known."""
-        size = n.bit_length()
-        calls = self._calls[size] = self._calls.get(size, 0) + 1
-        alone, shared = (self._seconds.get((size, way)) for way in (False, True))
-        if alone is None or shared is None:
-            return shared is None
-        is_again = calls % self._AGAIN == 0
-        if shared < alone:
-            return not is_again
-        return True if is_again else None
-
-    def learn(self, n: int, is_shared: bool, seconds: float) -> None:
-        """Note what a batch of n rows took."""
-        key = (n.bit_length(), is_shared)
-        before = self._seconds.get(key)
-        own = seconds / n
-        self._seconds[key] = own if before is None else 0.75 * before + 0.25 * own
 
 
 class SizedPlan:
@@ -143,32 +54,25 @@ class SizedPlan:
         ]
         self._bound = np.array([*first.inputs, *first.outputs], np.int64)
         self._threads = worker_count() + 1
-        self._sharing = _Sharing()
+        self._least = max(1, math.ceil(_LEAST_WORK / self._work))
+        self._times = np.zeros((SIZES, len(TIMES)), np.int64)
         self._lock = threading.Lock()
-        self._free: list[_Instance] = []
+        self._free: list[Team] = []
         self._capacity = 0
 
-    def is_divided(self, n: int) -> bool | None:
-        """Whether a batch of n rows is to be divided among threads now; None: it is to run in one,
-        and there is nothing to find out about it."""
-        return self._sharing.is_worth_it(n) if self._most_parts(n) > 1 else None
-
-    def _most_parts(self, n: int) -> int:
-        return min(self._threads, n, int(n * self._work / _LEAST_WORK)) or 1
-
     @contextmanager
-    def instance(self, n: int) -> Iterator[_Instance]:
-        """What runs batches of at most n rows in one thread, for the caller alone; errors that it
-        has found are raised at the end."""
-        (found,) = self._taken(n, 1)
+    def team(self, n: int) -> Iterator[Team]:
+        """What runs batches of at most n rows, for the caller alone; an error that it has found is
+        raised at the end."""
+        found = self._taken(n)
         yield found
-        self._give_back([found])
+        self._give_back(found)
 
-    def run(self, n: int, addresses: int, strides: int, is_divided: bool | None = None) -> None:
+    def run(self, n: int, addresses: int, strides: int) -> None:
         """Run at batch size n. `addresses` and `strides` are addresses of one word per argument:
-        where its first row lies, and how many bytes lie between rows, 0 where all share one.
-        `is_divided` is what the method of this name said, if it was asked."""
-        self._run(n, [addresses] * self._threads, strides, is_divided)
+        where its first row lies, and how many bytes lie between rows, 0 where all share one."""
+        with self.team(n) as team, one_blas_thread():
+            team.run(n, addresses, strides, 0)
 
     def run_sums(self, n: int, inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
         """The results of a plan that sums over rows, at batch size n.
@@ -185,130 +89,39 @@ class SizedPlan:
             for x, (_, rows) in zip(held, inputs, strict=True)
         ]
         strides = np.array([*steps, *[0] * len(outputs)], np.int64)
-        tables = [int(words.ctypes.data + k * words.strides[0]) for k in range(len(parts))]
-        count = self._run(n, tables, strides.ctypes.data)
+        with self.team(n) as team, one_blas_thread():
+            count = team.run(n, words.ctypes.data, strides.ctypes.data, words.strides[0])
         for part in parts[1:count]:
             for total, found in zip(parts[0], part, strict=True):
                 total += found
         return parts[0]
 
-    def _run(
-        self, n: int, tables: Sequence[int], strides: int, is_divided: bool | None = None
-    ) -> int:
-        """Run n rows in parts; part k finds the addresses of its arguments, if it began at the
-        first row, at `tables[k]`. How many parts there were."""
-        set_threads, usual = set_blas_threads()
-        set_threads(1)
-        most = self._most_parts(n)
-        if is_divided is None:
-            is_divided = self.is_divided(n)
-        parts = most if is_divided else 1
-        start = time.perf_counter()
-        instances = self._taken(n if parts == 1 else n // parts + 1, parts)
-        fill, part, whole = _functions()
-        if parts == 1:
-            whole(instances[0].address, n, tables[0], strides)
-        else:
-            bounds = [n * k // parts for k in range(parts + 1)]
-            for k, instance in enumerate(instances):
-                begin, end = bounds[k : k + 2]
-                fill(instance.address, end - begin, begin, tables[k], strides)
-            blocks = np.array([i.address for i in instances], np.int64)
-            table = np.array([part, blocks.ctypes.data, parts], np.int64)
-            run_steps()(table.ctypes.data, 1, table.ctypes.data)
-        if most > 1:
-            self._sharing.learn(n, parts > 1, time.perf_counter() - start)
-        set_threads(usual)
-        self._give_back(instances)
-        return parts
-
-    def _give_back(self, instances: Sequence[_Instance]) -> None:
+    def _give_back(self, team: Team) -> None:
         with self._lock:
-            self._free += [i for i in instances if i.capacity == self._capacity]
-        for instance in instances:
-            instance.check()
+            if team.capacity == self._capacity:
+                self._free.append(team)
+        team.check()
 
-    def _taken(self, n: int, count: int) -> list[_Instance]:
-        """Instances for batches of `n`, for the caller alone."""
+    def _taken(self, n: int) -> Team:
+        """A team for batches of `n`, for the caller alone."""
         with self._lock:
             if n > self._capacity:
                 self._capacity = max(64, 2 * n)
                 self._free.clear()
-            found = [self._free.pop() for _ in range(min(count, len(self._free)))]
+            if self._free:
+                return self._free.pop()
             capacity = self._capacity
-        return found + [self._instance(capacity) for _ in range(count - len(found))]
-
-    def _instance(self, capacity: int) -> _Instance:
-        plan = self._plan
-        base, slope = self._slot_bytes
-        sizes = base + slope * capacity
-        own = {*plan.inputs, *plan.outputs, *plan.constants}
-        first: dict[int, int] = {}
-        last: dict[int, int] = {}
-        for number, step in enumerate(self._steps):
-            for slot in step.uses:
-                first.setdefault(slot, number)
-                last[slot] = number
-        lifetimes = [Lifetime(s, int(sizes[s]), first[s], last[s]) for s in first if s not in own]
-        offsets, total = layout(lifetimes)
-        affine = (self._base, self._slope, self._bound)
-        return _Instance(plan, self._steps, self._addresses, offsets, total, affine, capacity)
-
-
-class _Instance:
-    """The memory of one running call of at most `capacity` rows: argument blocks, the table of
-    steps, slots and arena. `address` is where native code finds it (`_INSTANCE`)."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        steps: Sequence[NativeStep],
-        addresses: Sequence[int],
-        offsets: dict[int, int],
-        total: int,
-        affine: tuple[Any, Any, Any],
-        capacity: int,
-    ) -> None:
-        base, slope, bound = affine
-        self.capacity = capacity
-        self._numbers = np.zeros(max(1, len(base)), np.int64)
-        rows, at, start = [], 0, self._numbers.ctypes.data
-        self._blocks = np.zeros(max(1, len(steps)), np.int64)
-        for number, (step, address) in enumerate(zip(steps, addresses, strict=True)):
-            self._blocks[number] = start + 8 * at
-            rows.append((address, self._blocks.ctypes.data + 8 * number, 1))
-            at += len(step.blocks[0])
-        self._table = np.array(rows or [(0, 0, 0)], np.int64)
-        self._arena = np.empty(total + ALIGNMENT, np.uint8)
-        begin = -(-self._arena.ctypes.data // ALIGNMENT) * ALIGNMENT
-        self._slots = np.zeros(max(1, len(plan.types)), np.int64)
-        for slot, offset in offsets.items():
-            self._slots[slot] = begin + offset
-        for slot, value in plan.constants.items():
-            self._slots[slot] = value.ctypes.data
-        self._status = np.zeros(1, np.int64)
-        if plan.status >= 0:
-            self._slots[plan.status] = self._status.ctypes.data
-        values = {
-            "base": base.ctypes.data,
-            "slope": slope.ctypes.data,
-            "numbers": self._numbers.ctypes.data,
-            "count": len(base),
-            "slots": self._slots.ctypes.data,
-            "bound": bound.ctypes.data,
-            "bound_count": len(bound),
-            "run_steps": runtime_address("run_steps"),
-            "table": self._table.ctypes.data,
-            "step_count": len(steps),
-        }
-        self._words = np.array([values[name] for name in _INSTANCE], np.int64)
-        self.address = int(self._words.ctypes.data)
-
-    def check(self) -> None:
-        """Raise `BoundsError` if the steps found an index out of bounds."""
-        if self._status[0]:
-            self._status[0] = 0
-            raise BoundsError("an index is out of bounds")
+        return Team(
+            self._plan,
+            self._steps,
+            self._addresses,
+            self._slot_bytes,
+            (self._base, self._slope, self._bound),
+            capacity,
+            self._threads,
+            self._least,
+            self._times,
+        )
 
 
 #: What the steps call that set how many threads BLAS has.
@@ -316,13 +129,24 @@ _BLAS_THREADS = "call_with_int"
 
 
 @functools.cache
-def set_blas_threads() -> tuple[Any, int]:
-    """The function that sets how many threads BLAS uses, and how many it has outside plans: those
-    of BLAS would wait for ours, and ours for them."""
+def _set_blas_threads() -> tuple[Any, int]:
+    """The function that sets how many threads BLAS uses, and how many it has outside plans."""
     found = blas_threads()
     if found is None or found[1] == 1:
         return (lambda count: None), 1
     return ctypes.CFUNCTYPE(None, ctypes.c_int)(found[0]), found[1]
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Within this block BLAS uses the calling thread: its own would wait for ours, and ours for
+    them."""
+    set_threads, usual = _set_blas_threads()
+    set_threads(1)
+    try:
+        yield
+    finally:
+        set_threads(usual)
 
 
 def _arguments(plan: Plan) -> list[int]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ class Sweep:
         """Compute all values."""
         with np.errstate(all="ignore"), ExitStack() as stack:
             actions = [group.forward_actions(stack) for group in self.groups]
-            self._run(range(len(self.plan.batches)), actions, self._forward_batch, ())
+            self._run(range(len(self.plan.batches)), actions, self._forward_batch, {})
 
     def _forward_batch(self, k: int) -> None:
         batch, number = self.plan.batches[k], self._numbers[k]
@@ -112,21 +113,25 @@ class Sweep:
         order: Sequence[int],
         actions: Sequence[Actions | None],
         run: Callable[[int], None],
-        watched: Container[int],
+        after: Mapping[int, Callable[[], None]],
     ) -> None:
-        """Run batches in an order: those that stand side by side and need no thread but this one as
-        one call of native code, all others, and those that are watched, by `run`."""
+        """Run batches in an order, those that stand side by side and are native as one call of
+        native code, all others by `run`; and what is to be done after some of them."""
         sequence = np.zeros((len(order), 2), np.int64)
         begin = 0
         for at, k in enumerate(order):
             own, number = actions[self.plan.batches[k].signature], self._numbers[k]
-            if own is not None and own.alone[number] and k not in watched:
+            if own is not None:
                 sequence[at] = own.first + number * own.step, own.width
-                continue
-            if begin < at:
-                run_sequence(sequence, begin, at)
-            run(k)
-            begin = at + 1
+            if own is None or k in after:
+                end = at if own is None else at + 1
+                if begin < end:
+                    run_sequence(sequence, begin, end)
+                begin = at + 1
+                if own is None:
+                    run(k)
+                if k in after:
+                    after[k]()
         if begin < len(order):
             run_sequence(sequence, begin, len(order))
 
@@ -170,23 +175,24 @@ class Sweep:
                     for group in self.groups
                 ]
                 order = range(len(self.plan.batches) - 1, -1, -1)
-                self._run(order, actions, self._backward_batch, self._summed_early())
+                self._run(order, actions, self._backward_batch, self._summed_early(actions))
             for number, group in enumerate(self.groups):
                 if group.needs_gradient and number not in self._summed:
-                    self._sum_shared(number, [])
+                    self._sum_shared(number, ())
 
-    def _summed_early(self) -> set[int]:
-        """The batches after which shared cotangents are summed: the last ones of signatures that
+    def _summed_early(self, actions: Sequence[Actions | None]) -> dict[int, Callable[[], None]]:
+        """After which batches shared cotangents are summed: the last ones of native signatures that
         share what the program computes, since it is differentiated then. Others wait."""
         self._summed: set[int] = set()
         producer = self.program.producer
-        return {
-            k
-            for k, (batch, number) in enumerate(zip(self.plan.batches, self._numbers, strict=True))
-            if number == 0
-            and (group := self.groups[batch.signature]).body is not None
-            and any(producer[value] >= 0 for value in group.shared.values())
-        }
+        found: dict[int, Callable[[], None]] = {}
+        for k, (batch, number) in enumerate(zip(self.plan.batches, self._numbers, strict=True)):
+            signature = batch.signature
+            if number or actions[signature] is None:
+                continue
+            if any(producer[value] >= 0 for value in self.groups[signature].shared.values()):
+                found[k] = partial(self._sum_shared, signature, ())
+        return found
 
     def _backward_batch(self, k: int) -> None:
         batch, number = self.plan.batches[k], self._numbers[k]

@@ -155,7 +155,7 @@ MOST_KEPT = 128 << 20
 #: Words of the pool of threads. A job is `kernel`, `slots`, `blocks`, `count`; `next` is the next
 #: chunk to take, `finished` the number of chunks done. The semaphore takes four words.
 #: `looking` is how many workers look for work at this moment, `unhelped` how many short jobs
-#: found fewer than they could use.
+#: found fewer than they could use; while `kept` is 1, workers that look do not fall asleep.
 POOL = {
     **numbered(
         "busy",
@@ -175,8 +175,9 @@ POOL = {
     "work": 32,
     "looking": 40,
     "unhelped": 48,
+    "kept": 56,
 }
-POOL_WORDS = 56
+POOL_WORDS = 64
 #: Beside the number of chunks of a step: it is short; and the word before the addresses of its
 #: argument blocks is that of its plan's trial.
 SHORT, TRIED = 1 << 32, 1 << 33

@@ -4,7 +4,8 @@ A step has one or more argument blocks, one per chunk. The calling thread publis
 wakes the workers; then all take chunk after chunk from a common counter, so that a worker that the
 system does not run costs nothing: the caller does its share. Which thread runs a chunk makes no
 difference to its result. A worker that finds no work looks for some microseconds, since steps
-follow each other closely, and then sleeps in a semaphore: an idle pool burns nothing.
+follow each other closely, and then sleeps in a semaphore: an idle pool burns nothing. Who runs a
+sequence of jobs with little between them keeps workers awake until its end (`POOL["kept"]`).
 
 To wake a worker takes longer than a short job. So that is shared with workers that look for work
 just then; if there are none, now and then one wakes them for those that may follow, and so does the
@@ -94,8 +95,8 @@ def _build_worker(module: ir.Module, take: Any) -> None:
     """`i64 pool_worker(pool)`: wait for work, take chunks, again and again."""
     function = ir.Function(module, ir.FunctionType(I64, [I64]), "pool_worker")
     (pool,) = function.args
-    names = ("entry", "wait", "spin", "again", "found", "tired", "sleep", "woken", "work", "done")
-    blocks = {name: function.append_basic_block(name) for name in names}
+    names = "entry wait spin again found kept tired sleep woken work done"
+    blocks = {name: function.append_basic_block(name) for name in names.split()}
     entry, wait, spin, again, sleep = (
         blocks[n] for n in ("entry", "wait", "spin", "again", "sleep")
     )
@@ -115,7 +116,13 @@ def _build_worker(module: ir.Module, take: Any) -> None:
     b.position_at_end(again)
     after = b.add(i, _c(1))
     i.add_incoming(after, again)
-    b.cbranch(b.icmp_signed("<", after, _c(_LOOKS)), spin, blocks["tired"])
+    b.cbranch(b.icmp_signed("<", after, _c(_LOOKS)), spin, blocks["kept"])
+    b.position_at_end(blocks["kept"])
+    yields = ir.FunctionType(I32, [])
+    b.call(b.inttoptr(b.load(_word(b, pool, POOL["yield"])), yields.as_pointer()), [])
+    i.add_incoming(_c(0), blocks["kept"])
+    kept = b.load_atomic(_word(b, pool, POOL["kept"]), "acquire", 8)
+    b.cbranch(b.icmp_signed("!=", kept, _c(0)), spin, blocks["tired"])
     for name, then in (("found", woken), ("tired", sleep)):
         b.position_at_end(blocks[name])
         b.atomic_rmw("sub", looking, _c(1), "seq_cst")

@@ -58,11 +58,14 @@ class _Linker:
             for chunk in zip(*blocks, strict=True)
         ]
         run_strip = runtime_address("run_strip")
-        if not steps[0].is_tried or not _clock():
+        if not steps[0].is_tried or not clock_address():
             self.run.append((run_strip, self.kept(chunks), len(chunks)))
             return
         if not self.trial:
-            words = dict.fromkeys(TRIAL, 0) | {"clock": _clock(), "which": time.CLOCK_MONOTONIC}
+            words = dict.fromkeys(TRIAL, 0) | {
+                "clock": clock_address(),
+                "which": time.CLOCK_MONOTONIC,
+            }
             self.trial = self.kept(list(words.values()))
         marks = TRIED | (SHORT if steps[0].is_short else 0)
         self.run.append((run_strip, self.kept([self.trial, *chunks]) + 8, len(chunks) | marks))
@@ -81,7 +84,7 @@ class _Linker:
 
 
 @functools.cache
-def _clock() -> int:
+def clock_address() -> int:
     """The address of `clock_gettime`; 0 where the C library has none."""
     try:
         function = ctypes.CDLL(None).clock_gettime
