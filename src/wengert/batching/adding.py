@@ -10,10 +10,13 @@ import numpy as np
 
 from wengert.codegen.engine import compile_kernels, is_started
 from wengert.codegen.kernel import WalkSpec
+from wengert.ops import TABLE
+from wengert.ops.bounds import check_bounds
 
-__all__ = ["add_rows", "adding_words", "can_add", "kernel_address"]
+__all__ = ["add_rows", "adding_words", "can_add", "kernel_address", "sum_rows"]
 
 _NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
+_SCATTER_SUM = TABLE["scatter_sum"]
 
 
 def add_rows(target: Any, rows: Any, found: Any) -> None:
@@ -31,6 +34,21 @@ def add_rows(target: Any, rows: Any, found: Any) -> None:
     sorted_rows = rows[order]
     starts = np.flatnonzero(np.diff(sorted_rows, prepend=-1))
     target[sorted_rows[starts]] += np.add.reduceat(found[order], starts, axis=0)
+
+
+def sum_rows(*arrays: Any, shape: tuple[int, ...], parts: Any) -> Any:
+    """The value of `scatter_sum`. NumPy takes ten times as long for the rows of an array that
+    minibatches read one by one, such as the vectors of words."""
+    values = arrays[0]
+    is_rows = parts == (("gather", (0,)),) and len(shape) > 1 and np.ndim(arrays[1]) == 1
+    if not (is_rows and can_add(values.dtype) and is_started()):
+        return _SCATTER_SUM.evaluate(*arrays, shape=shape, parts=parts)
+    rows = np.asarray(arrays[1], np.int64)
+    check_bounds(rows, shape[0])
+    out = np.zeros(shape, values.dtype)
+    rows = np.ascontiguousarray(np.where(rows < 0, rows + shape[0], rows))
+    add_rows(out, rows, np.ascontiguousarray(values))
+    return out
 
 
 def can_add(dtype: Any) -> bool:

@@ -12,14 +12,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wengert.batching.adding import sum_rows
 from wengert.graph import CONSTANT, Graph
 from wengert.graph.types import Type
+from wengert.ops import TABLE
 
 __all__ = ["PROBES", "Affine", "Sized", "affine", "at_size", "sized"]
 
 #: Sizes that templates are made from. Other extents may happen to equal one of them and lead to a
 #: special case: then the next three are tried.
 PROBES = ((5, 7, 11), (2, 3, 6), (3, 13, 17))
+_SCATTER_SUM = TABLE["scatter_sum"]
 
 
 class Affine(NamedTuple):
@@ -121,9 +124,8 @@ class Sized:
                 env[k] = constant.of(n) if isinstance(constant, Counting) else constant
                 continue
             values = at_size(template, n) if depends else template
-            env[k] = op.evaluate(
-                *[env[o] for o in operands], **dict(zip(names, values, strict=True))
-            )
+            evaluate = sum_rows if op is _SCATTER_SUM else op.evaluate
+            env[k] = evaluate(*[env[o] for o in operands], **dict(zip(names, values, strict=True)))
 
     def needed(self, wanted: Iterable[int], known: Iterable[int]) -> list[int]:
         """The entries that the wanted values need and that are not known, in order."""
