@@ -150,6 +150,59 @@ def test_answers_that_change_with_sizes_make_other_templates():
     assert asked == [False, False, False, True, True, False, True, False, True, True]
 
 
+def by_bound(graph):
+    """Another program beyond 99 rows, and where there are no more than 20."""
+    tape = Recorder()
+    n = graph.type(0).shape[0]
+    x = tape.input(graph.type(0))
+    made = x * 2.0 if n < 100 and 2 * n + 1 > 41 else TABLE["exp"](x)
+    return tape.graph([made._index])
+
+
+def rows(n):
+    return record([Type((n, 3), "f8")], lambda x: [x])
+
+
+def test_in_the_background_the_second_size_gives_a_template(monkeypatch):
+    work = []
+
+    def later(item):
+        work.append(item)
+        return True
+
+    monkeypatch.setattr(templates, "later", later)
+    assert not both_ways("bound", by_bound, rows(50))
+    assert not both_ways("bound", by_bound, rows(50))
+    assert not work, "a size that came twice is one size"
+    assert not both_ways("bound", by_bound, rows(60))
+    assert len(work) == 1
+    assert not both_ways("bound", by_bound, rows(70)), "there is none yet"
+    for item in work:
+        item()
+    assert [len(family.templates) for family in templates._families.values()] == [3]
+    # Also for sizes beyond the bounds, of which none has come.
+    for n in (21, 99, 80, 20, 5, 100, 500):
+        assert both_ways("bound", by_bound, rows(n))
+
+
+def test_what_fails_in_the_background_does_no_harm(monkeypatch):
+    work = []
+    monkeypatch.setattr(templates, "later", lambda item: work.append(item) or True)
+
+    def fails(graph):
+        if graph.type(0).shape[0] > 99:
+            raise ValueError("no such sizes")
+        return graph.with_outputs([0])
+
+    for n in (50, 60):
+        both_ways("fails", fails, rows(n))
+    for item in work:
+        item()
+    assert both_ways("fails", fails, rows(70))
+    with pytest.raises(ValueError, match="no such sizes"):
+        for_all_sizes("fails", rows(100), fails)
+
+
 def test_sizes_read_as_numbers_leave_nothing_out():
     ways = (
         lambda n: float(n),

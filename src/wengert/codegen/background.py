@@ -16,7 +16,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["is_allowed", "settle", "submit"]
+__all__ = ["is_allowed", "later", "settle", "submit"]
 
 #: Seconds without new work before work begins: whoever wants more code soon should not have to wait
 #: for LLVM, which does one thing at a time.
@@ -50,6 +50,14 @@ def submit(work: Callable[[], None]) -> None:
         except RuntimeError:  # the interpreter is ending
             _thread = None
     _work()
+
+
+def later(work: Callable[[], None]) -> bool:
+    """Do this soon, if work may be done later; whether it may."""
+    if is_allowed():
+        submit(work)
+        return True
+    return False
 
 
 def settle() -> None:

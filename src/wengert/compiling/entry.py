@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wengert.capture import argument_names, capture, function_name
+from wengert.codegen import background
 from wengert.codegen.engine import begin, is_made, make_later, statistics
 from wengert.compiling.generators import warning_of_draws
 from wengert.errors import NoValueError
@@ -18,9 +19,12 @@ from wengert.optimise import Optimised, optimise_for_all_sizes, stabilise_for_al
 from wengert.plan import Executable, make_plan
 from wengert.plan.donation import reusable
 from wengert.plan.products import foreseen
+from wengert.transform import templates
 from wengert.transform.trace import name_keywords
 
 __all__ = ["Entry", "capture_entry"]
+
+templates.later = background.later
 
 
 class Entry:

@@ -99,12 +99,13 @@ class Run:
         #: By the number of an atom: its text in a formula over the symbols `s[0]`, `s[1]`, ….
         self._texts: dict[int, str] = {}
         self._atoms: dict[Any, Size] = {}
-        self._symbols = 0
+        #: The values of the symbols.
+        self._symbols: list[int] = []
 
     def symbol(self, value: int) -> Size:
         """A size that is given, number by number."""
-        made = self._atom(f"s[{self._symbols}]", value)
-        self._symbols += 1
+        made = self._atom(f"s[{len(self._symbols)}]", value)
+        self._symbols.append(value)
         return made
 
     def _atom(self, text: str, value: int) -> Size:
@@ -170,6 +171,38 @@ class Run:
         key = (predicate, *[_key(a) for a in args])
         self.conditions.setdefault(key, (predicate, args, answer))
         return answer
+
+    def beyond(self) -> list[tuple[int, int]]:
+        """Symbols, by number, with the values from which on an answer that was given would be
+        another, where that is known; those first that are nearest to the values given."""
+        found: dict[tuple[int, int], float] = {}
+        for how, args, answer in self.conditions.values():
+            if how not in ("<", "<=", ">", ">=") or not isinstance(args[1], int):
+                continue
+            line, bound = self._line(args[0]), _value(args[1])
+            if line is None or is_size(args[1]):
+                continue
+            symbol, factor, constant = line
+            given = self._symbols[symbol]
+            near = (bound - constant) // factor
+            tried = range(near - 1, near + 3)
+            for x in tried if given < near else reversed(tried):
+                if x > 1 and _COMPARISONS[how](factor * x + constant, bound) != answer:
+                    found[symbol, x] = max(x, given) / min(x, given) if given > 0 else x
+                    break
+        return sorted(found, key=lambda pair: found[pair])
+
+    def _line(self, size: Any) -> tuple[int, int, int] | None:
+        """A size as symbol, factor and constant; None if it is more than that."""
+        if type(size) is not Size:
+            return None
+        terms = dict(size.terms)
+        constant = terms.pop((), 0)
+        symbols = {f"s[{k}]": k for k in range(len(self._symbols))}
+        for monomial, factor in terms.items():
+            if len(terms) == 1 and len(monomial) == 1 and self._texts[monomial[0]] in symbols:
+                return symbols[self._texts[monomial[0]]], factor, constant
+        return None
 
     def note_tapes(self) -> None:
         """Note what was recorded meanwhile, also where no operator was asked for its type."""

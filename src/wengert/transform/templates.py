@@ -1,11 +1,12 @@
 """Functions of graphs, remembered for all sizes.
 
 What a derivative, the optimiser or the planner makes of a graph depends on sizes hardly ever, but
-mentions them everywhere. When a structure has come with three sizes, the function runs once more,
-on sizes that are not known (`graph.sizes`). What comes out is a *template*: the result with
-formulas in place of sizes, and the conditions under which the function would take the same way.
-From then on a graph is compared with what the template was made from, entry by entry, the
-conditions are tried, and the result is written down.
+mentions them everywhere. When a structure has come with two sizes, the function runs once more, in
+the background, on sizes that are not known (`graph.sizes`). What comes out is a *template*: the
+result with formulas in place of sizes, and the conditions under which the function would take the
+same way. Where these are bounds of a size, a template is made for the other side, too. From then on
+a graph is compared with what the template was made from, entry by entry, the conditions are tried,
+and the result is written down.
 
 Nothing is assumed of how the graph came about. A function that needs a size as a number, a graph
 with loops in it or with large constants: no template, and all is done anew for each size.
@@ -39,11 +40,13 @@ __all__ = ["for_all_sizes"]
 _MOST_ENTRIES = 2000
 #: Entries of all structures that are remembered, each counted once; the least recently used go.
 _MOST_HELD = 50_000
-#: A template is made, which takes some ten times as long as the work, when so many graphs came: the
-#: second size of a program may be its last batch.
-_WHEN = 3
+#: A template is made, which takes some ten times as long as the work, when so many graphs came. If
+#: that is done at once, the call waits: the second size of a program may be its last batch.
+_WHEN, _WHEN_AT_ONCE = 2, 3
 #: How often making a template for a structure is tried, and how many there are.
 _MOST_TEMPLATES = 4
+#: Bounds of which the other side gets a template before a size from there has come.
+_FORESEEN = 2
 #: Constants of more bytes belong to no template: comparing them takes as long as the work.
 _MOST_BYTES = 1024
 
@@ -61,11 +64,24 @@ class _Family:
         self.seen = 0
         self.tries = 0
 
+    def has(self, graph: Graph) -> bool:
+        """Whether there is a template for a graph."""
+        return any(template.at(graph) for template in list(self.templates))
+
 
 #: By what is done, the operators and their operands, and the user's lines.
 _families: OrderedDict[tuple[Hashable, tuple[Any, ...], tuple[str, ...]], _Family] = OrderedDict()
 _lock = threading.Lock()
 _held = 0
+
+
+def _at_once(work: Callable[[], None]) -> bool:
+    del work
+    return False
+
+
+#: Takes work to be done in the background; False: there is no background. `compiling` says how.
+later: Callable[[Callable[[], None]], bool] = _at_once
 
 
 def for_all_sizes(kind: Hashable, graph: Graph, function: Callable[[Graph], Any]) -> Any:
@@ -97,14 +113,44 @@ def for_all_sizes(kind: Hashable, graph: Graph, function: Callable[[Graph], Any]
         family.seen += 1
         if family.seen < _WHEN or sample is None or family.sample is None:
             return result
-        if family.tries >= _MOST_TEMPLATES:
+        if family.tries >= _MOST_TEMPLATES or sample.entries == graph.entries:
+            return result
+        second = family.sample
+        if later(lambda: _make(family, sample, second, function, result)):
+            family.tries += 1
+            return result
+        if family.seen < _WHEN_AT_ONCE:
             return result
         family.tries += 1
-    made = _template(sample, graph, function, result)
+    made = _template(sample, second, function, result)
     if made is not None:
         with _lock:
             family.templates.insert(0, made)
     return result
+
+
+def _make(
+    family: _Family, sample: Graph, graph: Graph, function: Callable[[Graph], Any], result: Any
+) -> None:
+    """Make the template for graphs like these two, and those beyond its bounds."""
+    if family.has(graph):  # made meanwhile, for another size
+        return
+    made = _template(sample, graph, function, result)
+    if made is None:
+        return
+    with _lock:
+        family.templates.insert(0, made)
+    for other in made.beyond(graph)[:_FORESEEN]:
+        if family.has(other):
+            continue
+        try:
+            expected = function(other)
+        except Exception:  # noqa: BLE001  there may be no such graph
+            continue
+        further = _template(sample, other, function, expected)
+        if further is not None:
+            with _lock:
+                family.templates.append(further)
 
 
 def _forget(added: int) -> None:
@@ -318,6 +364,7 @@ class _Template:
         writer = _Writer(run)
         self.result = writer.function(writer.text(result))
         self.holds = _conditions(run)
+        self._beyond = run.beyond()
 
     def at(self, graph: Graph) -> tuple[Any] | None:
         """The result for a graph, if it is one of these and takes the same way."""
@@ -337,6 +384,21 @@ class _Template:
         if graph.lines != self.lines or graph.names != self.names:
             return None
         return (self.result(s, n),)
+
+    def beyond(self, graph: Graph) -> list[Graph]:
+        """Graphs like the given one, of sizes beyond the bounds of this template."""
+        s = [graph.entries[k][3].shape[axis] for k, axis in self.sources]
+        n = self._numbers(graph.constants)
+        made = []
+        for symbol, value in self._beyond if n is not None else ():
+            sizes = [value if k == symbol else size for k, size in enumerate(s)]
+            entries = self.entries(sizes, n)
+            made.append(
+                Graph(
+                    entries, graph.inputs, graph.outputs, graph.constants, graph.lines, graph.names
+                )
+            )
+        return made
 
     def _numbers(self, constants: Any) -> list[Any] | None:
         n: list[Any] = []
