@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from wengert.capture.variable import Variable
 from wengert.capture.weak import PythonNumber
 from wengert.errors import ArgumentError, ConversionError, DTypeError
 from wengert.graph import Graph, Traced, Type, current_tape, recording, type_of
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["Captured", "argument_names", "as_leaf", "capture", "check_argnums", "function_name"]
 

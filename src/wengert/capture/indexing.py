@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.errors import ArgumentError, ShapeError
 from wengert.graph import Traced
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE
 
 __all__ = ["read", "scattered", "write"]

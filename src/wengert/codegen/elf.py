@@ -13,7 +13,9 @@ import mmap
 import struct
 import sys
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["Loaded", "load"]
 

@@ -14,9 +14,11 @@ import functools
 import hashlib
 import marshal
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+
+from wengert.graph.tuples import NamedTuple
 
 __all__ = [
     "CallSpec",

@@ -9,10 +9,10 @@ overflows, and becomes subnormal with one rounding, exactly where it should.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 from wengert.codegen.math_table import coefficients, emits, joins
 from wengert.codegen.vector import Kind, Lanes, fma, polynomial, where
+from wengert.graph.tuples import NamedTuple
 
 
 class _Limits(NamedTuple):

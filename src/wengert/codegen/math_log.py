@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
 
 from wengert.codegen.math_exp import exp, exp2, limits
 from wengert.codegen.math_flow import if_any, outlined
 from wengert.codegen.math_pairs import two_sum
 from wengert.codegen.math_table import coefficients, emits
 from wengert.codegen.vector import Lanes, fma, polynomial, where
+from wengert.graph.tuples import NamedTuple
 
 
 class _Parts(NamedTuple):

@@ -6,9 +6,8 @@ D. E. Knuth, "The Art of Computer Programming", volume 2, section 4.2.2.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from wengert.codegen.vector import Lanes, fma
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["Pair", "fast_two_sum", "two_product", "two_sum"]
 

@@ -7,7 +7,7 @@ Kernels, and the functions of `control` where there are loops, are part of the m
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from wengert.codegen.blocks import I8, I64, i64
 from wengert.codegen.compiler import build_function
 from wengert.codegen.control import build_control
 from wengert.codegen.objects import Target
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["Call", "Interface", "Routine", "build_standalone"]
 

@@ -7,7 +7,7 @@ function computes, and all uses that are ready run as one batch of compiled code
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from wengert.capture import Variable, flatten, unflatten
 from wengert.capture.trees import flatten_registered
 from wengert.compiling.entry import capture_entry
 from wengert.graph import Traced, Type, current_tape, type_of
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE
 from wengert.optimise import stabilise
 from wengert.plan import Site

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.errors import ArgumentError
 from wengert.explain.facts import Facts
 from wengert.graph import Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.run import run
 from wengert.run.budget import Budget, parse_memory
 from wengert.transform.control.joining import joined_loops

@@ -12,7 +12,8 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from types import FrameType
-from typing import NamedTuple
+
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["Call", "CallLines", "Calls", "Groups", "find_groups"]
 

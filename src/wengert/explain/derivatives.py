@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from wengert.explain.printing import Style, latex_name, postorder, print_formula
 from wengert.explain.sweeps import reverse_program
 from wengert.explain.values import value_text
 from wengert.graph import CONSTANT, INPUT, Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.run import run
 
 __all__ = ["Derivative", "Formula", "derivative_expressions", "finite_difference", "write_formula"]

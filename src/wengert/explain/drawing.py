@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import html
 import re
-from typing import NamedTuple
 
 from wengert.explain.facts import Edge, Facts
 from wengert.explain.layout import Box, Layout, Link, lay_out
 from wengert.explain.values import number_text, value_text
 from wengert.explain.words import ENGLISH, Words
 from wengert.graph import CONSTANT, INPUT
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["draw"]
 

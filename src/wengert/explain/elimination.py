@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from wengert.capture import capture
 from wengert.explain.facts import Facts
 from wengert.explain.tables import columns
 from wengert.graph import Graph, type_of
+from wengert.graph.tuples import NamedTuple
 from wengert.optimise import optimise, stabilise
 from wengert.plan import Executable, make_plan
 from wengert.transform import jacobian

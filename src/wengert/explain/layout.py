@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["Box", "Layout", "Link", "lay_out"]
 

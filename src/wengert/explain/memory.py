@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.explain.facts import Edge, Facts
 from wengert.explain.structure import type_size
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["Counts", "Memory", "count_memory"]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.explain.facts import Edge, Facts
 from wengert.explain.values import count_text, number_text
 from wengert.explain.words import ENGLISH, Words
+from wengert.graph.tuples import NamedTuple
 from wengert.transform.elimination.orders import best_greedy, best_order
 from wengert.transform.elimination.skeleton import Skeleton
 

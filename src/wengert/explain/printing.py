@@ -9,7 +9,7 @@ import functools
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.explain.expression import (
     Call,
@@ -33,6 +33,7 @@ from wengert.explain.spelling import (
     array_spelling,
 )
 from wengert.explain.values import number_text
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["Style", "latex_name", "latex_number", "postorder", "print_formula", "tree_sizes"]
 

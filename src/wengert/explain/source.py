@@ -7,7 +7,9 @@ import inspect
 import linecache
 import os
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
+
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["OwnSource", "find_own_source"]
 

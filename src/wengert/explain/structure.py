@@ -9,12 +9,13 @@ Jacobian is small, dependence is followed element by element.
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.capture import Recorder
 from wengert.graph import Type
+from wengert.graph.tuples import NamedTuple
 from wengert.run import run
 from wengert.transform.sweeps import pushforward_sweep, reverse_sweep
 

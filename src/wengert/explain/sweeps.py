@@ -11,13 +11,14 @@ same steps are taken by the operators' own rules (`wengert.transform`), from a s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.errors import DerivativeError
 from wengert.explain.facts import Edge, Facts
 from wengert.graph import Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import zeros
 from wengert.run import run
 from wengert.transform.graphs import extend

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from wengert.explain.facts import Facts
 from wengert.explain.sweeps import Step, Sweep, Term, forward_sweep, reverse_sweeps
 from wengert.explain.values import number_text, value_text
 from wengert.explain.words import ENGLISH, Words
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["Row", "Table", "columns", "make_table", "shortened"]
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
 from wengert.errors import GraphError, WengertError
+from wengert.graph.tuples import NamedTuple
 from wengert.graph.types import Type, type_of
 
 __all__ = ["CONSTANT", "INPUT", "Entry", "Graph", "Leaf", "Node"]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wengert.errors import ArgumentError
+from wengert.graph.tuples import NamedTuple
 from wengert.nn.activations import identity, tanh
 from wengert.nn.dense import dense, dense_init
 from wengert.nn.initialisers import Initialiser, glorot_uniform

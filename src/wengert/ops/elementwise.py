@@ -8,10 +8,11 @@ numbers on the edges of a computational graph.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from wengert.graph.tuples import NamedTuple
 from wengert.graph.types import Type
 from wengert.ops.record import TABLE, Op, dtype_error, type_error
 

@@ -1,8 +1,10 @@
 """What an optimiser is, how several become one, and how updates are applied."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import optree
+
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["Optimiser", "apply_updates", "chain"]
 

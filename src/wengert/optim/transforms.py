@@ -1,11 +1,12 @@
 """The parts that optimisers are chained from: each does one thing to the updates."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import optree
 
 from wengert.errors import ArgumentError
+from wengert.graph.tuples import NamedTuple
 from wengert.optim.optimiser import Optimiser
 from wengert.optim.schedules import Schedule
 

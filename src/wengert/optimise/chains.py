@@ -13,9 +13,10 @@ J. Haegeman, F. Verstraete, Faster identification of optimal contraction sequenc
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.graph import Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.ops.arithmetic import multiply
 from wengert.ops.contracting import contract
 from wengert.ops.structural import reshape

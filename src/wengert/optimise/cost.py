@@ -7,9 +7,10 @@ not know what is fused. Moving axes and repeating elements costs bytes only wher
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.graph import CONSTANT, INPUT, Graph, Type
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE
 from wengert.optimise.contractions import letter_sizes
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Set
-from typing import NamedTuple
 
 from wengert.graph import Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.optimise.builder import RuleIndex
 from wengert.optimise.calls import inline_calls, optimise_bodies
 from wengert.optimise.chains import order_chains

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE
 from wengert.optimise.builder import Builder
 from wengert.optimise.facts import is_moderate

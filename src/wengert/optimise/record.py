@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from wengert.graph.tuples import NamedTuple
 from wengert.optimise.terms import Term, variants
 
 __all__ = ["EDGES", "Example", "Record", "Rule", "rule"]

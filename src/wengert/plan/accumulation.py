@@ -9,9 +9,10 @@ whoever reads the sum: then no more than one of them has memory.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.graph import CONSTANT, INPUT, Graph, Type
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["Accumulation", "accumulations"]
 

@@ -8,10 +8,11 @@ of them; the layout of the arena follows from where slots are used, as always.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.errors import BudgetError
 from wengert.graph import Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.plan.lowering import LoweredGroup
 from wengert.plan.plan import Plan, Planner
 from wengert.plan.storage import ALIGNMENT

@@ -10,13 +10,14 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.codegen.kernel import FinishSpec, KernelSpec, Load, Store
 from wengert.codegen.tables import FINISH_TOTALS
 from wengert.graph import Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.plan.lowering import LoweredGroup
 from wengert.plan.products import Product
 

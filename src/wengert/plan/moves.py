@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.codegen.kernel import WalkSpec
 from wengert.graph import Type
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["TARGET", "Walk", "safe_walks", "turned_copy", "walks", "whole_copy", "zero_fill"]
 

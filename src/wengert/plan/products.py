@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from wengert.codegen.kernel import FinishSpec, ProductSpec
 from wengert.codegen.pool import worker_count
 from wengert.codegen.tables import PANEL_ROWS, PRODUCT
 from wengert.graph import Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.plan.blas import blas_threads, gemm_address
 from wengert.plan.chunks import own_results, shares_of, work_of
 from wengert.plan.lowering import LoweredGroup

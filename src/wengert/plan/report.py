@@ -7,10 +7,11 @@ between its phases stay in the cache and are not counted. Operations are counted
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.codegen.kernel import ProductSpec
 from wengert.graph import CONSTANT, INPUT, Graph, Type
+from wengert.graph.tuples import NamedTuple
 from wengert.optimise.cost import Cost, entry_cost
 from wengert.plan.plan import Plan
 from wengert.plan.steps import NativeStep, NumpyStep

@@ -7,10 +7,11 @@ all sizes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.codegen.supported import supports
 from wengert.graph import Graph, Type
+from wengert.graph.tuples import NamedTuple
 from wengert.plan.accumulation import Accumulation, accumulations
 from wengert.plan.fusion import REDUCTIONS, Group, fuse
 from wengert.plan.lowering import LoweredGroup, lower

@@ -6,13 +6,14 @@
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wengert.api import vjp
 from wengert.errors import WengertError
+from wengert.graph.tuples import NamedTuple
 from wengert.nn import accuracy, mlp, mlp_layers, softmax_cross_entropy
 from wengert.optim import Optimiser, apply_updates
 from wengert.train.data import Dataset, batches

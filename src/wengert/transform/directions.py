@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.capture import Recorder
 from wengert.errors import BudgetError
 from wengert.graph import Graph, innermost
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE
 from wengert.run.budget import current_budget, within
 from wengert.transform.batching import batch_graph

@@ -7,11 +7,12 @@ are already known can be used, and remembers its result by the structure of what
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.capture import Recorder
 from wengert.errors import DerivativeError
 from wengert.graph import CONSTANT, INPUT, Entry, Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import zeros
 from wengert.transform.memo import remembered
 from wengert.transform.merging import merge_loops

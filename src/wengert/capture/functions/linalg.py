@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from wengert.capture.functions.selecting import known
 from wengert.capture.functions.selecting import trace as _trace
 from wengert.capture.functions.shaping import moveaxis, swapaxes
 from wengert.errors import ArgumentError, ShapeError
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE
 
 __all__: list[str] = []

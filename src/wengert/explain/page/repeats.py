@@ -7,10 +7,11 @@ the same source line. A run of such sequences, three or more of them, becomes gr
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.explain.facts import Facts
 from wengert.graph import Graph
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["Repeat", "Repeats", "find_repeats"]
 

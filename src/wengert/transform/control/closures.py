@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from wengert.capture.trees import leaf_names
 from wengert.errors import ArgumentError, DTypeError
 from wengert.graph import Graph, Traced, Type, current_tape
 from wengert.graph.tape import staying_inside
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE
 from wengert.transform.control.bodies import live_inputs, rearranged
 from wengert.transform.control.results import type_of_leaf

@@ -9,10 +9,11 @@ alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.capture import Recorder
 from wengert.graph import CONSTANT, INPUT, Entry, Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE
 from wengert.transform.control.results import read
 from wengert.transform.control.scanning import layout_of, scan, scan_params

@@ -13,13 +13,14 @@ Forward mode needs no history: tangents run along with the carries, in constant 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.capture import Recorder
 from wengert.errors import DTypeError, ShapeError
 from wengert.graph import Graph, Type
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE
 from wengert.run import run
 from wengert.run.budget import current_budget

@@ -10,12 +10,13 @@ a dense array is added to per loop, not per step.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.errors import DTypeError, ShapeError
 from wengert.graph import Graph, innermost
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE, zeros
 from wengert.run import run
 from wengert.transform.batching import batch_graph

@@ -9,11 +9,12 @@ them, which reads what was kept; its transpose is the reverse sweep.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.capture import Recorder
 from wengert.errors import GraphError
 from wengert.graph import CONSTANT, INPUT, Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import zeros
 from wengert.transform.control.bodies import expanded, rearranged
 from wengert.transform.graphs import extend

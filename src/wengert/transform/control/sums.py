@@ -7,9 +7,10 @@ dense: its values are added up or stacked, and scattered once, after the loop.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.graph import Graph, Type
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE
 from wengert.transform.graphs import extend
 

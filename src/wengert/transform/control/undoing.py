@@ -8,10 +8,11 @@ final state: of the steps nothing is kept, whatever their number.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.capture import Recorder
 from wengert.graph import CONSTANT, INPUT, Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE, zeros
 from wengert.transform.control.bodies import rearranged
 from wengert.transform.control.staging import Layout

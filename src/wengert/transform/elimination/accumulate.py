@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.graph import Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE, zeros
 from wengert.transform.elimination.elements import Elements, Partial
 from wengert.transform.elimination.orders import ORDERS

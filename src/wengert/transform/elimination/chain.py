@@ -14,9 +14,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.graph import Graph, Type
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import MINUS_ONE, ONE, TABLE, zeros
 from wengert.transform.elimination.segments import (
     Units,

@@ -7,9 +7,8 @@ entry, what is compiled for what the kernels do.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from wengert.graph import Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE
 from wengert.transform.elimination.accumulate import elements_of, order_of
 from wengert.transform.elimination.chain import Chain

@@ -13,11 +13,12 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.graph import CONSTANT, INPUT, Graph, Traced, Type
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import MINUS_ONE, ONE, TABLE, Linear, Masked
 from wengert.transform.elimination.segments import identity, pull, push, rows, transposed
 from wengert.transform.elimination.skeleton import Skeleton

@@ -8,12 +8,13 @@ whose columns those of the earlier one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.capture import Recorder
 from wengert.graph import INPUT, Entry, Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE, zeros
 from wengert.transform.batching import batch_graph
 from wengert.transform.inline import inline

@@ -8,10 +8,11 @@ look at: they are no values of their own here, and are recorded anew where they 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from wengert.errors import BudgetError
 from wengert.graph import CONSTANT, INPUT, Entry, Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.run.budget import VIEWS, shown_bytes
 from wengert.transform.memory.costs import entry_cost, scratch_bytes, type_bytes
 from wengert.transform.memory.problem import Problem, early_order, profile, reordered

@@ -12,8 +12,8 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from heapq import heappop, heappush
-from typing import NamedTuple
 
+from wengert.graph.tuples import NamedTuple
 from wengert.transform.memory.problem import Problem
 
 __all__ = ["DEFAULT", "Policy", "Simulation", "simulate"]

@@ -12,10 +12,11 @@ ones is not enough: a step back then holds states of them only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.capture import Captured, Recorder
 from wengert.graph import CONSTANT, INPUT, Graph, Tape, Traced
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import TABLE
 from wengert.run.budget import current_budget
 from wengert.transform.control.joining import joined_loops

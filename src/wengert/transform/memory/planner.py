@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import random
 from heapq import heapify, heappop, heappush
-from typing import NamedTuple
 
+from wengert.graph.tuples import NamedTuple
 from wengert.transform.memory.greedy import Policy, Simulation, simulate
 from wengert.transform.memory.improve import improve
 from wengert.transform.memory.levels import stages

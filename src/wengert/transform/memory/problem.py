@@ -8,9 +8,10 @@ one that reads it; a result of the program, in its last instance, to the end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
+
+from wengert.graph.tuples import NamedTuple
 
 __all__ = ["MOST_WORK", "Problem", "early_order", "profile", "reordered", "work"]
 

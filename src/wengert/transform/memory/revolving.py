@@ -10,12 +10,13 @@ tangent. The pullback of `revolve_back` is linear in what goes back, so that its
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wengert.errors import DTypeError
 from wengert.graph import Graph, innermost
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import zeros
 from wengert.run import run
 from wengert.transform.control.bodies import (

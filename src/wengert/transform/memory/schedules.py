@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from math import comb
-from typing import NamedTuple
+
+from wengert.graph.tuples import NamedTuple
 
 __all__ = [
     "Action",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.capture import Recorder
 from wengert.graph import Graph
+from wengert.graph.tuples import NamedTuple
 from wengert.transform.control.bodies import active_outputs, pulled, rearranged
 from wengert.transform.control.scanning import Reversal
 from wengert.transform.control.staging import Layout, staged

@@ -14,10 +14,11 @@ The cotangents of states and elements need λ as well, and run back along with i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from wengert.capture import Recorder
 from wengert.graph import Graph, innermost
+from wengert.graph.tuples import NamedTuple
 from wengert.ops import zeros
 from wengert.transform.control.bodies import pulled, selected, transposed
 from wengert.transform.control.results import read
