@@ -20,7 +20,7 @@ class Point(NamedTuple):
 
 
 class Mark(Point):
-    pass
+    """A point with another name."""
 
 
 def test_it_is_a_named_tuple():
