@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from wengert.codegen.recording_entries import (
-    ARRAY,
+from wengert.codegen.recording_entries import ARRAY, append_entry, array_constant, is_plain_array
+from wengert.codegen.recording_objects import (
     RECORDING,
-    append_entry,
-    array_constant,
+    blank_tuple,
     drop,
     hold,
     index_of,
     is_handle,
-    is_plain_array,
     new_tuple,
     new_variable,
     tuple_of_one,
@@ -123,8 +121,7 @@ def _is_array(value, node):
 def _record(signature, tape, objects):
     """Append the entries; the tree of results."""
     setup = RECORDING[0]
-    operands = call(setup[SETUP["PyTuple_New"]], signature[TRACED["leaf_count"]])
-    call(setup[SETUP["PyObject_GC_UnTrack"]], operands)
+    operands = blank_tuple(signature[TRACED["leaf_count"]])
     k = 0
     for i in range(signature[TRACED["node_count"]]):
         node = signature[TRACED["nodes"]] + i * TRACED_NODE_BYTES

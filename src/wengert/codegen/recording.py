@@ -16,24 +16,27 @@ An entry that equals the one at its place in `tape.expected` is not made anew bu
 from __future__ import annotations
 
 from wengert.codegen.recording_entries import (
-    RECORDING,
     append,
     append_entry,
     array_code,
     array_constant,
     constant_of,
-    drop,
     entry_of,
     find,
-    hold,
-    index_of,
-    is_handle,
     is_plain_array,
-    new_variable,
-    release_variable,
     small_int,
 )
-from wengert.codegen.recording_tables import ITEM, ROW, SETUP, TAPE, VARIABLE, VIEW
+from wengert.codegen.recording_objects import (
+    RECORDING,
+    drop,
+    index_of,
+    is_handle,
+    new_variable,
+    new_view,
+    release_variable,
+    release_view,
+)
+from wengert.codegen.recording_tables import ITEM, ROW, SETUP, TAPE, VARIABLE
 from wengert.codegen.restricted import call, scratch, words
 
 __all__ = ["SLOTS"]
@@ -322,7 +325,6 @@ def record_item(x, key):
 @words
 def _part(x, index, row):
     """The part of a handle that a row describes: a number, or a view."""
-    setup = RECORDING[0]
     tape = x[VARIABLE["_tape"]]
     op = row[ROW["op"]]
     params = row[ROW["params"]]
@@ -333,17 +335,7 @@ def _part(x, index, row):
     at = append_entry(tape, entry)
     if row[ROW["single"]] != 0:
         return new_variable(tape, at, type_)
-    made = call(setup[SETUP["PyType_GenericAlloc"]], setup[SETUP["view"]], 0)
-    if made != 0:
-        made[VARIABLE["_tape"]] = hold(tape)
-        made[VARIABLE["_type"]] = hold(type_)
-        made[VIEW["_at"]] = at
-        made[VIEW["_base"]] = hold(x)
-        made[VIEW["_seen"]] = hold(index)
-        made[VIEW["_op"]] = hold(op)
-        made[VIEW["_params"]] = hold(params)
-        made[VIEW["_certain"]] = hold(setup[SETUP["true"]])
-    return made
+    return new_view(tape, at, type_, x, index, op, params)
 
 
 #: By the name of what it records: the functions that Python puts into slots.
@@ -358,5 +350,6 @@ SLOTS = {
     "function": record_function,
     "item": record_item,
     "release": release_variable,
+    "release_view": release_view,
     "operator": record_operator,
 }

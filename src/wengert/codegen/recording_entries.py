@@ -1,56 +1,44 @@
-"""What native recording knows about objects, entries and constants (see `recording`).
+"""What native recording knows about entries and constants (see `recording`).
 
-Facts about CPython's objects: see `pycall`; besides, the value of a float stands at byte 16, start,
-stop and step of a slice from there on, the address of the items of a list at 24.
+Facts about CPython's objects: see `pycall` and `recording_objects`; besides, the value of a float
+stands at byte 16, start, stop and step of a slice from there on.
 """
 
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
-from wengert.codegen.recording_tables import (
-    ITEM,
-    MOST_FREE,
-    MOST_NUMBERS,
-    ROW,
-    ROW_BYTES,
-    ROWS,
-    SETUP,
-    SHIFT,
-    SPREAD,
-    TAPE,
-    VARIABLE,
-    VIEW,
+from wengert.codegen.recording_objects import (
+    RECORDING,
+    blank_tuple,
+    drop,
+    equal,
+    hold,
+    new_tuple,
+    new_variable,
+    tuple_of_one,
+    value_number,
 )
-from wengert.codegen.restricted import Static, call, half, scratch, single, words
+from wengert.codegen.recording_tables import ITEM, ROW, ROW_BYTES, ROWS, SETUP, SHIFT, SPREAD, TAPE
+from wengert.codegen.restricted import call, half, scratch, single, words
 
 __all__ = [
     "ARRAY",
-    "RECORDING",
     "append",
     "append_entry",
     "array_code",
     "array_constant",
     "constant_of",
-    "drop",
     "entry_of",
     "find",
-    "hold",
-    "index_of",
-    "is_handle",
     "is_plain_array",
-    "new_tuple",
-    "new_variable",
-    "release_variable",
     "small_int",
-    "tuple_of_one",
 ]
-
-RECORDING = Static("wengert_recording")
 
 _CLASS = 1  # the word of every object that holds its type
 _SIZE = 2  # of a list or tuple
 _ITEMS = 3  # of a tuple; of a list: the address of its items
+_ALLOCATED = 4  # of a list: how many items its memory has room for
 _FLOAT = 2  # the value of a float
 _FEW = 8  # items of `kept` that are looked at
 #: Bytes: where an array holds its data, number of axes, lengths, dtype and flags.
@@ -58,144 +46,7 @@ ARRAY = {"data": 16, "nd": 24, "dims": 32, "descr": 56, "flags": 64}
 _C_CONTIGUOUS, _WRITEABLE = 0x0001, 0x0400
 _KEEP_ORDER = 2
 
-# ---------------------------------------------------------------- objects
-
-
-@words
-def hold(value):
-    """A reference more; the value."""
-    call(RECORDING[0][SETUP["Py_IncRef"]], value)
-    return value
-
-
-@words
-def drop(value):
-    """A reference less."""
-    return call(RECORDING[0][SETUP["Py_DecRef"]], value)
-
-
-@words
-def is_handle(value):
-    """Whether it is a `Variable` or a `View`, and nothing derived from them."""
-    setup = RECORDING[0]
-    if value[_CLASS] == setup[SETUP["variable"]] or value[_CLASS] == setup[SETUP["view"]]:
-        return 1
-    return 0
-
-
-@words
-def equal(a, b):
-    """Whether two value numbers, as Python objects, are equal."""
-    if a == b:
-        return 1
-    number = RECORDING[0][SETUP["PyLong_AsSsize_t"]]
-    if call(number, a) == call(number, b):
-        return 1
-    return 0
-
-
-@words
-def index_of(x):
-    """The value number of a handle, or 0 for a view whose base has been assigned to; borrowed."""
-    setup = RECORDING[0]
-    if x[_CLASS] == setup[SETUP["variable"]]:
-        return x[VARIABLE["_index"]]
-    if x[_CLASS] == setup[SETUP["view"]]:
-        index = index_of(x[VIEW["_base"]])
-        if index != 0 and equal(index, x[VIEW["_seen"]]) != 0:
-            return x[VIEW["_at"]]
-    return 0
-
-
-@words
-def new_tuple(a, b, c, d):
-    """A tuple of four, which takes the references."""
-    made = call(RECORDING[0][SETUP["PyTuple_New"]], 4)
-    if made != 0:
-        # Entries are in no cycle: Python's search for cycles need not look at them.
-        call(RECORDING[0][SETUP["PyObject_GC_UnTrack"]], made)
-        made[_ITEMS] = a
-        made[_ITEMS + 1] = b
-        made[_ITEMS + 2] = c
-        made[_ITEMS + 3] = d
-    return made
-
-
-@words
-def new_variable(tape, index, type_):
-    """A variable; takes the reference to its index."""
-    setup = RECORDING[0]
-    made = setup[SETUP["free"]]
-    if made != 0:
-        setup[SETUP["free"]] = made[VARIABLE["_index"]]
-        setup[SETUP["free_count"]] = setup[SETUP["free_count"]] - 1
-        call(setup[SETUP["_Py_NewReference"]], made)
-        made[VARIABLE["_index"]] = index
-        made[VARIABLE["_tape"]] = hold(tape)
-        made[VARIABLE["_type"]] = hold(type_)
-        call(setup[SETUP["PyObject_GC_Track"]], made)
-        return made
-    made = call(setup[SETUP["PyType_GenericAlloc"]], setup[SETUP["variable"]], 0)
-    if made != 0:
-        made[VARIABLE["_index"]] = index
-        made[VARIABLE["_tape"]] = hold(tape)
-        made[VARIABLE["_type"]] = hold(type_)
-    return made
-
-
-@words
-def release_variable(x):
-    """`void tp_dealloc(x)` of variables: they are kept for `new_variable`, with the reference to
-    their class. Instances of derived classes come here too, when what these added is gone."""
-    setup = RECORDING[0]
-    call(setup[SETUP["PyObject_GC_UnTrack"]], x)
-    for k in range(VARIABLE["_index"], VARIABLE["_index"] + 3):
-        value = x[k]
-        x[k] = 0
-        if value != 0:
-            drop(value)
-    if x[_CLASS] == setup[SETUP["variable"]] and setup[SETUP["free_count"]] < MOST_FREE:
-        x[VARIABLE["_index"]] = setup[SETUP["free"]]
-        setup[SETUP["free"]] = x
-        setup[SETUP["free_count"]] = setup[SETUP["free_count"]] + 1
-        return 0
-    class_ = x[_CLASS]
-    call(setup[SETUP["PyObject_GC_Del"]], x)
-    drop(class_)
-    return 0
-
-
-@words
-def value_number(n):
-    """A new reference to the Python integer n: those of most tapes are made once, with tuples of
-    one each, which most operands are."""
-    setup = RECORDING[0]
-    numbers = setup[SETUP["value_numbers"]]
-    if n >= MOST_NUMBERS:
-        return call(setup[SETUP["PyLong_FromSsize_t"]], n)
-    while numbers[_SIZE] <= n:
-        made = call(setup[SETUP["PyLong_FromSsize_t"]], numbers[_SIZE])
-        alone = call(setup[SETUP["PyTuple_New"]], 1)
-        call(setup[SETUP["PyObject_GC_UnTrack"]], alone)
-        alone[_ITEMS] = made
-        call(setup[SETUP["PyList_Append"]], numbers, made)
-        call(setup[SETUP["PyList_Append"]], setup[SETUP["tuples_of_one"]], alone)
-        drop(alone)
-    return hold(numbers[_ITEMS][n])
-
-
-@words
-def tuple_of_one(number):
-    """A new reference to the tuple of a value number."""
-    setup = RECORDING[0]
-    n = call(setup[SETUP["PyLong_AsSsize_t"]], number)
-    if n < setup[SETUP["value_numbers"]][_SIZE]:
-        return hold(setup[SETUP["tuples_of_one"]][_ITEMS][n])
-    made = call(setup[SETUP["PyTuple_New"]], 1)
-    if made != 0:
-        call(setup[SETUP["PyObject_GC_UnTrack"]], made)
-        made[_ITEMS] = hold(number)
-    return made
+# ---------------------------------------------------------------- entries
 
 
 @words
@@ -203,13 +54,14 @@ def append_entry(tape, entry):
     """Append an entry, taking the reference; a new reference to its number."""
     setup = RECORDING[0]
     entries = tape[TAPE["entries"]]
-    index = value_number(entries[_SIZE])
-    call(setup[SETUP["PyList_Append"]], entries, entry)
-    drop(entry)
-    return index
-
-
-# ---------------------------------------------------------------- entries
+    size = entries[_SIZE]
+    if size < entries[_ALLOCATED]:
+        entries[_ITEMS][size] = entry
+        entries[_SIZE] = size + 1
+    else:
+        call(setup[SETUP["PyList_Append"]], entries, entry)
+        drop(entry)
+    return value_number(size)
 
 
 @words
@@ -261,10 +113,9 @@ def entry_of(tape, op, left, right, params, type_):
         if operands == 0:
             return 0
         return new_tuple(hold(op), operands, hold(params), hold(type_))
-    operands = call(RECORDING[0][SETUP["PyTuple_New"]], 2)
+    operands = blank_tuple(2)
     if operands == 0:
         return 0
-    call(RECORDING[0][SETUP["PyObject_GC_UnTrack"]], operands)
     operands[_ITEMS] = hold(left)
     operands[_ITEMS + 1] = hold(right)
     return new_tuple(hold(op), operands, hold(params), hold(type_))
@@ -418,7 +269,7 @@ def array_constant(tape, array, size, leaf):
     copy = call(setup[SETUP["PyArray_NewCopy"]], array, _KEEP_ORDER)
     index = append_entry(tape, hold(leaf))
     call(setup[SETUP["PyDict_SetItem"]], tape[TAPE["constants"]], index, copy)
-    snapshot = call(setup[SETUP["PyTuple_New"]], 3)
+    snapshot = blank_tuple(3)
     snapshot[_ITEMS] = hold(array)
     snapshot[_ITEMS + 1] = copy
     snapshot[_ITEMS + 2] = hold(index)

@@ -71,11 +71,11 @@ SETUP = numbered(
     "PyObject_GC_UnTrack",
     "PyObject_GC_Track",
     "PyObject_GC_Del",
-    "_Py_NewReference",
+    "PyObject_Malloc",
+    "PyErr_NoMemory",
     "PyType_GenericAlloc",
     "PyObject_Vectorcall",
     "PyUnicode_Compare",
-    "Py_IncRef",
     "Py_DecRef",
     "PyArray_NewCopy",
     "PyArray_Scalar",
@@ -96,6 +96,8 @@ SETUP = numbered(
     "table",
     "free",
     "free_count",
+    "free_views",
+    "free_view_count",
     "ufunc_miss",
     "function_miss",
     "item_miss",
@@ -106,7 +108,7 @@ SETUP = numbered(
     *(f"{name}_{what}" for name in (*BINARY, "negative") for what in ("op", "miss")),
 )
 #: Variables that have died and wait to be used again: `free` is the first, and each holds the next
-#: where its value number was; there are at most so many.
+#: where its value number was; there are at most so many. Views likewise.
 MOST_FREE = 1024
 ROWS, SHIFT = 16384, 50
 ROW = numbered(

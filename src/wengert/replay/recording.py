@@ -114,6 +114,10 @@ def _layout_is_known() -> bool:
         and [_word(id(pair) + 8 * k) for k in (1, 2, 3, 4)] == [id(tuple), 2, id(x), id(tape)]
         and [_word(id(items) + 8 * k) for k in (1, 2)] == [id(list), 2]
         and _word(_word(id(items) + 24) + 8) == id(tape)
+        and _word(id(items) + 32) == (items.__sizeof__() - list.__basicsize__) // 8
+        and (tuple.__basicsize__, tuple.__itemsize__) == (24, 8)
+        and sys.getsizeof(pair) - pair.__sizeof__() == 16
+        and _word(id(span)) % 2**31 == sys.getrefcount(span) - 1
         and [_word(id(span) + 8 * k) for k in (2, 3, 4)] == [id(1), id(2), id(3)]
         and ctypes.c_double.from_address(id(number) + 16).value == number
         and {_word(id(kind) + 8 * _CALL) for kind in (*_operator_classes(), probe)} == {calls}
@@ -122,6 +126,8 @@ def _layout_is_known() -> bool:
         and subscripts != {0}
         and len({_word(id(kind) + 8 * _DEALLOC) for kind in (*_HANDLES, Traced, probe)}) == 1
         and _word(id(Variable) + 8 * _SIZE) == 8 * (2 + len(VARIABLE)) == Variable.__basicsize__
+        and _word(id(View) + 8 * _SIZE) == 8 * (5 + len(VIEW)) == View.__basicsize__
+        and View.__weakrefoffset__ == View.__dictoffset__ == 0
         and Variable.__weakrefoffset__ == Variable.__dictoffset__ == 0
         and all(len({_word(own + 8 * k) for own in number_slots} - {0}) == 1 for k in places)
     )
@@ -209,6 +215,7 @@ class _Native:
             ctypes.c_int64.from_address(id(operators) + 8 * _CALL).value = found["operator"]
         # Classes that derive from `Variable` keep their own, which end by calling this.
         ctypes.c_int64.from_address(id(Variable) + 8 * _DEALLOC).value = found["release"]
+        ctypes.c_int64.from_address(id(View) + 8 * _DEALLOC).value = found["release_view"]
         self.functions = []
         for name in ("ufunc", "function"):
             made = native_function(f"__array_{name}__", found[name], b"", None)
