@@ -48,6 +48,10 @@ _FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "DisposeString": (None, _POINTER),
 }
 
+#: Those that take long: Python's other threads run meanwhile. The rest keep Python's lock, since a
+#: thread that gave it away for a moment would wait for it for milliseconds, each time.
+_LONG = frozenset({"ParseAssembly", "VerifyModule", "TargetMachineEmitToMemory"})
+
 _lock = threading.Lock()
 
 
@@ -122,10 +126,12 @@ class Library:
     """The functions of llvmlite's library."""
 
     def __init__(self, path: str) -> None:
-        loaded = ctypes.CDLL(path)
+        loaded, unlocked = ctypes.PyDLL(path), ctypes.CDLL(path)
         for name, (result, *arguments) in _FUNCTIONS.items():
-            function = getattr(loaded, f"LLVMPY_{name}")
+            symbol = f"LLVMPY_{name}"
+            function = getattr(unlocked if name in _LONG else loaded, symbol)
             function.restype, function.argtypes = result, arguments
+            setattr(loaded, symbol, function)
         self._loaded = loaded
         loaded.LLVMPY_InitializeNativeTarget()
         loaded.LLVMPY_InitializeNativeAsmPrinter()

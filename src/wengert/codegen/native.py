@@ -36,13 +36,19 @@ def build_runtime(module: ir.Module) -> list[str]:
     _gemm(module, "gemm_f32", ir.FloatType())
     _gemm(module, "gemm_f64", ir.DoubleType())
     own = ["run_steps", "run_strip", "call_with_int", "gemm_f32", "gemm_f64"]
-    return [*own, *build_memory(module), *build_entry(module), *threads]
+    return [
+        *own,
+        *build_memory(module),
+        *build_entry(module),
+        *threads,
+        *build_trials(module),
+    ]
 
 
 def build_further(module: ir.Module) -> list[str]:
-    """Add what only some programs need: loops, branches, checks of indices, and trials."""
+    """Add what only some programs need: loops, branches, and checks of indices."""
     ir.Function(module, _STEPS, "run_steps")
-    return [*build_bounds(module), *build_control(module), *build_trials(module)]
+    return [*build_bounds(module), *build_control(module)]
 
 
 def _constant(value: int) -> Any:

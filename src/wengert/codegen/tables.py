@@ -124,10 +124,7 @@ CALL_AT = TILE_AT + TILE_ROWS * 128
 PANEL_BYTES = CALL_AT + 8 * (len(FINISH) + 2 * FINISH_TOTALS)
 
 #: Functions of the runtime that only some programs need: they are loaded for themselves.
-FURTHER = (
-    *("check_index", "positions", "run_scan", "run_while", "run_cond"),
-    *("run_revolve", "begin_trial", "end_trial"),
-)
+FURTHER = (*("check_index", "positions", "run_scan", "run_while", "run_cond", "run_revolve"),)
 
 #: Where an address in the table of an inner plan comes from: `number` bytes into the frame, the
 #: number itself, or slot `number` of the plan around it.
