@@ -44,6 +44,7 @@ __all__ = ["SLOTS"]
 _CLASS = 1  # the word of every object that holds its type
 _SIZE = 2  # of a list or tuple
 _ITEMS = 3  # of a tuple; of a list: the address of its items
+_OPERANDS = 2**63 - 1  # the bits of a vectorcall's count that are the number of operands
 _START, _STOP, _STEP = 2, 3, 4  # of a slice
 
 # ---------------------------------------------------------------- slots
@@ -258,6 +259,22 @@ def record_ufunc(own, args, count, names):
 
 
 @words
+def call_ufunc(ufunc, args, count, names):
+    """The vectorcall function of a ufunc: the operands at an address, their number, names."""
+    setup = RECORDING[0]
+    made = 0
+    if names == 0:
+        operands = count & _OPERANDS
+        if operands == 2:
+            made = _two(args[0], args[1], ufunc)
+        elif operands == 1 and is_handle(args[0]) != 0:
+            made = _unary(args[0], ufunc)
+        if made != 0:
+            return made
+    return call(setup[SETUP["ufunc_call"]], ufunc, args, count, names)
+
+
+@words
 def record_function(own, args, count, names):
     """`Variable.__array_function__`, likewise, for functions of one variable and of a list or tuple
     of two: the arguments are (variable, function, types, arguments, named arguments)."""
@@ -347,6 +364,7 @@ SLOTS = {
     "matmul": record_matmul,
     "negative": record_negative,
     "ufunc": record_ufunc,
+    "ufunc_call": call_ufunc,
     "function": record_function,
     "item": record_item,
     "release": release_variable,

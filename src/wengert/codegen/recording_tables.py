@@ -103,6 +103,7 @@ SETUP = numbered(
     "item_miss",
     "operator_miss",
     "operator_call",
+    "ufunc_call",
     "value_numbers",
     "tuples_of_one",
     *(f"{name}_{what}" for name in (*BINARY, "negative") for what in ("op", "miss")),

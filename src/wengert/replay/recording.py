@@ -21,6 +21,7 @@ from wengert.capture import Recorder, Variable
 from wengert.capture.view import View
 from wengert.graph import CONSTANT, Traced, Type
 from wengert.ops import TABLE, Op
+from wengert.replay.ufuncs import Shortcuts, vectorcall
 
 __all__ = ["install"]
 
@@ -196,6 +197,8 @@ class _Native:
                 words[place] = numpy_function(name)
             elif name == "operator_call":
                 words[place] = _word(id(_Probe) + 8 * _CALL)
+            elif name == "ufunc_call":
+                words[place] = vectorcall()
             elif name in objects:
                 words[place] = id(objects[name])
             else:
@@ -216,6 +219,7 @@ class _Native:
         # Classes that derive from `Variable` keep their own, which end by calling this.
         ctypes.c_int64.from_address(id(Variable) + 8 * _DEALLOC).value = found["release"]
         ctypes.c_int64.from_address(id(View) + 8 * _DEALLOC).value = found["release_view"]
+        self.shortcuts = Shortcuts(int(words[SETUP["ufunc_call"]]), found["ufunc_call"])
         self.functions = []
         for name in ("ufunc", "function"):
             made = native_function(f"__array_{name}__", found[name], b"", None)
@@ -328,6 +332,7 @@ class _Native:
                     self._learn_unary(ufunc, own, made, before)
                 elif len(inputs) == 2 and made.__class__ is Variable and made._tape is own._tape:
                     self._learn_binary(ufunc, *inputs, made, before)
+                self.shortcuts.take(ufunc)
             return made
 
         return ufunc_miss
