@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wengert.codegen.addresses import address
 from wengert.codegen.engine import compile_kernels, is_started
 from wengert.codegen.kernel import WalkSpec
 from wengert.ops import TABLE
@@ -27,8 +28,8 @@ def add_rows(target: Any, rows: Any, found: Any) -> None:
     if can_add(target.dtype) and is_started():
         size = found[0].size if len(found) else 0
         words = adding_words(len(rows), size, len(target))
-        slots = np.array([target.ctypes.data, found.ctypes.data, rows.ctypes.data], np.int64)
-        _kernel(target.dtype)(slots.ctypes.data, words.ctypes.data)
+        slots = np.array([address(target), address(found), address(rows)], np.int64)
+        _kernel(target.dtype)(address(slots), address(words))
         return
     order = np.argsort(rows, kind="stable")
     sorted_rows = rows[order]

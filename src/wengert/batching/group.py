@@ -19,6 +19,7 @@ from wengert.batching.places import Column, Places, Rows, Span
 from wengert.batching.program import Program
 from wengert.batching.schedule import Signature
 from wengert.batching.workspace import Workspace
+from wengert.codegen.addresses import address
 from wengert.graph import Type
 
 __all__ = ["Group"]
@@ -63,15 +64,15 @@ class _Table:
         self._strides = np.zeros(max(1, len(arguments)), np.int64)
         for k, (rows, places, value, arena, is_direct, begins) in enumerate(arguments):
             if rows is None:
-                self._words[:, k] = value.__array_interface__["data"][0]
+                self._words[:, k] = address(value)
                 continue
             self._words[:, k] = rows.address + np.asarray(places) * rows.stride
             self._strides[k] = rows.stride
             if arena is not None:
                 direct = arena.address + begins * arena.stride
                 np.copyto(self._words[:, k], direct, where=is_direct)
-        self.first, self.step = self._words.ctypes.data, self._words.strides[0]
-        self.strides = self._strides.ctypes.data
+        self.first, self.step = address(self._words), self._words.strides[0]
+        self.strides = address(self._strides)
 
     def row(self, b: int) -> int:
         """Where the addresses of batch b stand."""
@@ -85,7 +86,7 @@ class Actions:
     def __init__(self, plan: Any, sizes: Any, table: _Table, moves: int, stack: ExitStack) -> None:
         self.words = np.zeros((len(sizes), moves + 1, WORDS), np.int64)
         self.width = moves + 1
-        self.first, self.step = self.words.ctypes.data, self.words.strides[0]
+        self.first, self.step = address(self.words), self.words.strides[0]
         self._held: list[Any] = [table]
         team = stack.enter_context(plan.team(int(sizes.max())))
         rows = table.first + table.step * np.arange(len(sizes))
@@ -99,7 +100,7 @@ class Actions:
     def add_copy(self, at: int, move: _Move, starts: Any, sizes: Any, kind: int) -> None:
         """Copy rows, to where they lie one after another or from there."""
         kinds = np.where(move.is_needed, kind, NOTHING)
-        rows, stride = move.column.rows.ctypes.data + 8 * starts, move.arena.stride
+        rows, stride = address(move.column.rows) + 8 * starts, move.arena.stride
         own = move.rows.address + move.places * stride
         self._put(at, kinds, move.arena.address, rows, sizes, stride, own)
 
@@ -115,18 +116,18 @@ class Actions:
         slots = np.empty((len(sizes), 3), np.int64)
         slots[:, 0] = move.arena.address
         slots[:, 1] = move.rows.address + move.places * move.rows.stride
-        slots[:, 2] = move.column.rows.ctypes.data + 8 * starts
+        slots[:, 2] = address(move.column.rows) + 8 * starts
         self._held += [words, slots]
         chosen = np.flatnonzero(is_sum)
         self.words[chosen, at, 0] = ADD
         self.words[chosen, at, 1] = kernel_address(array.dtype)
-        self.words[chosen, at, 2] = slots.ctypes.data + slots.strides[0] * chosen
-        self.words[chosen, at, 3] = words.ctypes.data + words.strides[0] * chosen
+        self.words[chosen, at, 2] = address(slots) + slots.strides[0] * chosen
+        self.words[chosen, at, 3] = address(words) + words.strides[0] * chosen
 
     def roll(self) -> None:
         """Put the run last: what is copied is copied before it."""
         self.words = np.ascontiguousarray(np.roll(self.words, -1, axis=1))
-        self.first = self.words.ctypes.data
+        self.first = address(self.words)
 
 
 class Group:

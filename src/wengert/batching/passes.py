@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from wengert.batching.matching import find_fragments, find_last_uses, merge_nodes
+from wengert.codegen.addresses import address
 from wengert.codegen.engine import is_started, words_addresses
 from wengert.codegen.restricted import words
 
@@ -231,10 +232,10 @@ _MANY = 1000
 @functools.cache
 def _compiled() -> dict[Any, Any]:
     found = {}
-    for function, address in zip(_PASSES, words_addresses(_PASSES), strict=True):
+    for function, at in zip(_PASSES, words_addresses(_PASSES), strict=True):
         arity = function.__code__.co_argcount
         kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arity)
-        found[function] = kind(address)
+        found[function] = kind(at)
     return found
 
 
@@ -242,5 +243,5 @@ def run_pass(function: Any, count: int, *arguments: Any) -> int:
     """Run one of the passes over `count` nodes; arrays must be of 64-bit integers."""
     if not (is_started() or count >= _MANY):
         return int(function(count, *arguments))
-    words_of = [a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments]
+    words_of = [address(a) if isinstance(a, np.ndarray) else a for a in arguments]
     return int(_compiled()[function](count, *words_of))

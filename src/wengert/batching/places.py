@@ -14,6 +14,7 @@ import numpy as np
 
 from wengert.batching.program import Program
 from wengert.batching.schedule import Schedule
+from wengert.codegen.addresses import address
 from wengert.graph import Type
 
 __all__ = ["Column", "Places", "Rows", "Span"]
@@ -27,7 +28,7 @@ class Rows:
 
     def __init__(self, array: Any) -> None:
         self.array = array
-        self.address: int = array.__array_interface__["data"][0]
+        self.address = address(array)
         self.stride: int = array.strides[0] if len(array) else 0
 
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from wengert.codegen.addresses import address
 from wengert.codegen.engine import is_started, words_addresses
 from wengert.codegen.restricted import call, words
 from wengert.codegen.tables import numbered
@@ -72,7 +73,7 @@ def scan(graph: Graph) -> Scanned:
     given = (len(live), len(graph), found.values, found.starts, found.args, found.firsts)
     mark = _compiled()[1] if is_native else mark_live
     dead = mark(
-        *[_at(x) if is_native and x.__class__ is not int else x for x in (*given, need, live)]
+        *[address(x) if is_native and x.__class__ is not int else x for x in (*given, need, live)]
     )
     return _without(found, live == 0) if dead else found
 
@@ -318,10 +319,10 @@ def _read(
 def _compiled() -> tuple[Any, Any, Any]:
     functions = (_read, mark_live)
     made = []
-    for function, address in zip(functions, words_addresses(functions), strict=True):
+    for function, at in zip(functions, words_addresses(functions), strict=True):
         arity = function.__code__.co_argcount
         # `PYFUNCTYPE`: they read Python's objects, so they hold the GIL.
-        made.append(ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arity)(address))
+        made.append(ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * arity)(at))
     return made[0], made[1], np.array(list(python_words().values()), np.int64)
 
 
@@ -368,8 +369,8 @@ def _scan_natively(graph: Graph) -> Scanned:
         starts, args = np.empty(count + 1, np.int64), np.empty(room, np.int64)
         types, table = np.empty(count + room, np.int64), np.full(places, -1, np.int64)
         arrays = (table, node_entries, kinds, rows, starts, args, firsts, where, node_of, types)
-        told = (id(entries), count, _at(setup), room, places - 1)
-        if read(*told, *map(_at, arrays), _at(sizes)) >= 0:
+        told = (id(entries), count, address(setup), room, places - 1)
+        if read(*told, *map(address, arrays), address(sizes)) >= 0:
             break
         room, places = 4 * room, 4 * places
     nodes, operands, values = sizes.tolist()
@@ -384,7 +385,3 @@ def _scan_natively(graph: Graph) -> Scanned:
         node_of,
         values,
     )
-
-
-def _at(array: Any) -> int:
-    return int(array.ctypes.data)
