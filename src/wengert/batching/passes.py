@@ -20,7 +20,60 @@ from wengert.codegen.addresses import address
 from wengert.codegen.engine import is_started, words_addresses
 from wengert.codegen.restricted import words
 
-__all__ = ["agenda", "count_users", "merge_sums", "run_pass", "spread"]
+__all__ = [
+    "agenda",
+    "close_up",
+    "count_users",
+    "divide",
+    "find_producers",
+    "merge_sums",
+    "number_rows",
+    "read_types",
+    "renumber",
+    "run_pass",
+    "spread",
+]
+
+
+@words
+def number_rows(total, args, values, mask, table, numbers):
+    """Make numbers of rows, operands -1 - r, values, equal ones the same one: those from `values`
+    on. Fills `numbers`, the r of each; returns how many there are. `table` has `mask + 1` places,
+    all -1."""
+    known = 0
+    for k in range(total):
+        if args[k] >= 0:
+            continue
+        row = -1 - args[k]
+        place = (row ^ (row >> 17)) & mask
+        while table[place] >= 0 and numbers[table[place]] != row:
+            place = (place + 1) & mask
+        if table[place] < 0:
+            table[place] = known
+            numbers[known] = row
+            known += 1
+        args[k] = values + table[place]
+    return known
+
+
+@words
+def find_producers(count, family, result_counts, firsts, results, producer):
+    """Fill `results`, how many each node has, of which its family has `result_counts`, and
+    `producer`, which is -1 everywhere."""
+    for j in range(count):
+        results[j] = result_counts[family[j]]
+        for value in range(firsts[j], firsts[j] + results[j]):
+            producer[value] = j
+    return 0
+
+
+@words
+def renumber(count, numbers, new):
+    """Replace numbers by their new ones, but for negative ones."""
+    for k in range(count):
+        if numbers[k] >= 0:
+            numbers[k] = new[numbers[k]]
+    return 0
 
 
 @words
@@ -103,6 +156,84 @@ def merge_sums(
                 k -= 1
     new_starts[count] = total
     return total
+
+
+@words
+def close_up(count, absorbed, into, family, starts, firsts, numbers):
+    """Take absorbed nodes out of `family`, `starts` and `firsts`; how many are left. Fills
+    `numbers`, the new number of each node, which for an absorbed one is that of its sum."""
+    left = 0
+    for j in range(count):
+        if absorbed[j] == 0:
+            numbers[j] = left
+            family[left] = family[j]
+            starts[left] = starts[j]
+            firsts[left] = firsts[j]
+            left += 1
+    starts[left] = starts[count]
+    j = count - 1
+    while j >= 0:
+        if absorbed[j] != 0:
+            numbers[j] = numbers[into[j]]
+        j -= 1
+    return left
+
+
+@words
+def read_types(count, family, starts, args, firsts, results, begins, types, type_of, leaves):
+    """Fill `type_of` for the results of nodes, from the `types` of their family from
+    `begins[family]` on; others are -1, or those that are known. Fills `leaves`, the values that
+    nodes use and that have no type then; returns how many there are."""
+    for j in range(count):
+        begin = begins[family[j]]
+        for k in range(results[j]):
+            type_of[firsts[j] + k] = types[begin + k]
+    found = 0
+    for k in range(starts[count]):
+        if type_of[args[k]] == -1:
+            type_of[args[k]] = -2
+            leaves[found] = args[k]
+            found += 1
+    return found
+
+
+@words
+def divide(
+    count,
+    kinds,
+    family,
+    starts,
+    args,
+    firsts,
+    arity,
+    bounds,
+    cursor,
+    members,
+    place,
+    own_firsts,
+    operand_bounds,
+    operands,
+):
+    """Sort nodes by family: family f has the `members[bounds[f]:bounds[f + 1]]`, which have the
+    `own_firsts`, and for each of them a row of `arity[f]` of the `operands`, of which they have
+    those from `operand_bounds[f]` on. `place` is where nodes are among the members; `bounds` and
+    `cursor` are 0 everywhere."""
+    for j in range(count):
+        bounds[family[j] + 1] += 1
+    operand_bounds[0] = 0
+    for f in range(kinds):
+        operand_bounds[f + 1] = operand_bounds[f] + bounds[f + 1] * arity[f]
+        bounds[f + 1] += bounds[f]
+    for j in range(count):
+        f = family[j]
+        at = cursor[f]
+        cursor[f] = at + 1
+        place[j] = at
+        members[bounds[f] + at] = j
+        own_firsts[bounds[f] + at] = firsts[j]
+        for k in range(arity[f]):
+            operands[operand_bounds[f] + at * arity[f] + k] = args[starts[j] + k]
+    return 0
 
 
 @words
@@ -217,6 +348,12 @@ def agenda(
 
 
 _PASSES = (
+    number_rows,
+    find_producers,
+    renumber,
+    close_up,
+    read_types,
+    divide,
     merge_sums,
     spread,
     count_users,

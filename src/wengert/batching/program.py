@@ -16,6 +16,7 @@ Sequences of operators that come again and again are nodes too (`fragments`).
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,17 @@ from wengert.batching.fragments import Fragment, Nodes, library, tables
 from wengert.batching.kinds import Kind, kind_of
 from wengert.batching.learning import learn_fragments
 from wengert.batching.matching import find_fragments, find_last_uses, merge_nodes
-from wengert.batching.passes import merge_sums, run_pass, spread
+from wengert.batching.passes import (
+    close_up,
+    divide,
+    find_producers,
+    merge_sums,
+    number_rows,
+    read_types,
+    renumber,
+    run_pass,
+    spread,
+)
 from wengert.batching.scanning import Scanned, scan
 from wengert.graph import Graph, Type
 from wengert.ops import TABLE
@@ -71,27 +82,20 @@ class Program:
     def __init__(self, graph: Graph, wrt: Collection[int]) -> None:
         self.graph = graph
         found = scan(graph)
-        self.where = found.where
-        kinds = self._name_kinds(found)
-        # Each number of a row is a value of its own, after all others.
-        is_row = found.args < 0
-        distinct, number = np.unique(-1 - found.args[is_row], return_inverse=True)
-        values = found.values + len(distinct)
-        self.numbers = dict(zip(range(found.values, values), distinct.tolist(), strict=True))
-        self._first_number = found.values
+        self.where, self.node_of = found.where, found.node_of
         self.args, self.starts, self.firsts = found.args, found.starts, found.firsts
-        self.args[is_row] = found.values + number.reshape(-1)
+        kinds = self._name_kinds(found)
+        values = self._number_rows(found.values)
         family = self._family_of_kind[found.kinds]
         self._set_producer(values, family, kinds)
-        self.node_of = found.node_of
         family, values = self._merge_nodes(family, kinds, wrt)
         self._set_producer(values, family, kinds)
         sums = np.array([k.is_sum * (2 if k.name == "subtract" else 1) for k in kinds], np.int64)
-        self.signs = np.ones(len(self.args), np.int64)
         if sums.any():
-            kept = self._merge(sums[family])
-            family = family[kept]
+            family = self._merge(sums[family], family)
             self._set_producer(values, family, kinds)
+        else:
+            self.signs = np.ones(len(self.args), np.int64)
         self._read_types(family, kinds)
         self._spread(wrt, family, kinds)
         self._divide(family, kinds)
@@ -123,14 +127,24 @@ class Program:
             self._family_of_kind[number] = family
         return kinds
 
+    def _number_rows(self, values: int) -> int:
+        """Give each number of a row a value of its own, after all others; how many values there are
+        then."""
+        self._first_number = values
+        places = 1 << (2 * len(self.firsts) + 2).bit_length()
+        numbers, table = np.empty(len(self.firsts), np.int64), np.full(places, -1, np.int64)
+        total = len(self.args)
+        count = run_pass(number_rows, total, self.args, values, places - 1, table, numbers)
+        own = numbers[:count].tolist()
+        self.numbers = dict(zip(range(values, values + count), own, strict=True))
+        return values + count
+
     def _set_producer(self, values: int, family: Any, kinds: list[Kind]) -> None:
-        self.producer = np.full(values, -1, np.int64)
-        nodes = np.arange(len(self.firsts))
         counts = np.array([len(k.graph.outputs) for k in kinds], np.int64)
-        self._results = counts[family] if len(family) else family
-        for k in range(int(self._results.max(initial=0))):
-            having = self._results > k
-            self.producer[self.firsts[having] + k] = nodes[having]
+        self.producer = np.full(values, -1, np.int64)
+        self._results = np.empty(len(family), np.int64)
+        given = (family, counts, self.firsts)
+        run_pass(find_producers, len(family), *given, self._results, self.producer)
 
     def _merge_nodes(self, family: Any, kinds: list[Kind], wrt: Collection[int]) -> tuple[Any, int]:
         """Merge nodes that compute the same, and those of fragments; the families of what is left,
@@ -183,8 +197,7 @@ class Program:
         self.starts, self.args = new_starts[: left + 1], new_args[: int(sizes[0])]
         self.firsts = new_firsts[:left]
         for numbers, new in ((self.where, value_of), (self.node_of, node_of)):
-            present = numbers >= 0
-            numbers[present] = new[numbers[present]]
+            run_pass(renumber, len(numbers), numbers, new)
         return new_family[:left], int(sizes[1])
 
     def _choose(
@@ -210,8 +223,8 @@ class Program:
             weights[[k for k in wrt if self.graph.entries[k][3].ndim > 1]] = True
             library.learn(own, learn_fragments(nodes, kinds, weights))
 
-    def _merge(self, adds: Any) -> Any:
-        """Merge sums; which nodes are left."""
+    def _merge(self, adds: Any, family: Any) -> Any:
+        """Merge sums; the families of what is left."""
         count, total = len(self.firsts), len(self.args)
         uses = np.zeros(len(self.producer), np.int64)
         uses[self.where[list(self.graph.outputs)]] = 1
@@ -219,7 +232,7 @@ class Program:
         starts, args = np.empty(count + 1, np.int64), np.empty(total, np.int64)
         signs = np.empty(total, np.int64)
         stack, stack_signs = np.empty((2, total + 1), np.int64)
-        left = run_pass(
+        total = run_pass(
             merge_sums,
             count,
             adds,
@@ -236,17 +249,12 @@ class Program:
             stack,
             stack_signs,
         )
-        kept = absorbed == 0
-        # A node's new number, and for a merged one that of the sum that it went into.
-        numbers = np.cumsum(kept) - 1
-        for j in np.flatnonzero(~kept)[::-1].tolist():
-            numbers[j] = numbers[into[j]]
-        present = self.node_of >= 0
-        self.node_of[present] = numbers[self.node_of[present]]
-        self.args, self.signs = args[:left], signs[:left]
-        self.starts = np.append(starts[:-1][kept], left)
-        self.firsts = self.firsts[kept]
-        return kept
+        self.args, self.signs = args[:total], signs[:total]
+        numbers = np.empty(count, np.int64)
+        left = run_pass(close_up, count, absorbed, into, family, starts, self.firsts, numbers)
+        run_pass(renumber, len(self.node_of), self.node_of, numbers)
+        self.starts, self.firsts = starts[: left + 1], self.firsts[:left]
+        return family[:left]
 
     def _read_types(self, family: Any, kinds: list[Kind]) -> None:
         """`types`, `type_of` and `distinct`."""
@@ -260,23 +268,21 @@ class Program:
                 self.distinct.append(type_)
             return at
 
-        values = len(self.producer)
+        own = [[number(t) for t in kind.graph.output_types] for kind in kinds]
+        begins = np.cumsum([0, *map(len, own)], dtype=np.int64)
+        types = np.array([n for numbers in own for n in numbers], np.int64)
         rows = slice(self._first_number, self._first_number + len(self.numbers))
-        self.type_of = np.full(values, -1, np.int64)
+        self.type_of = np.full(len(self.producer), -1, np.int64)
         self.type_of[rows] = 0
-        for f, kind in enumerate(kinds):
-            members = np.flatnonzero(family == f)
-            for k, type_ in enumerate(kind.graph.output_types):
-                self.type_of[self.firsts[members] + k] = number(type_)
+        leaves = np.empty(len(self.args) + len(self.graph.outputs), np.int64)
+        given = (family, self.starts, self.args, self.firsts, self._results, begins, types)
+        count = run_pass(read_types, len(family), *given, self.type_of, leaves)
+        outputs = [value for value in set(self.outputs) if self.type_of[value] == -1]
+        self.leaves = sorted([*leaves[:count].tolist(), *outputs])
         entries = self.graph.entries
-        used = np.zeros(values, bool)
-        used[self.args] = True
-        used[self.where[list(self.graph.outputs)]] = True
-        used[rows] = False
-        self.leaves = np.flatnonzero(used & (self.producer < 0)).tolist()
-        types = [entries[k][3] for k in self.leaves]
-        by_identity = {at: number(t) for at, t in {id(t): t for t in types}.items()}
-        self.type_of[self.leaves] = [by_identity[id(t)] for t in types]
+        found = [entries[k][3] for k in self.leaves]
+        by_identity = {at: number(t) for at, t in {id(t): t for t in found}.items()}
+        self.type_of[self.leaves] = [by_identity[id(t)] for t in found]
 
     def _spread(self, wrt: Collection[int], family: Any, kinds: list[Kind]) -> None:
         count = len(family)
@@ -302,24 +308,20 @@ class Program:
 
     def _divide(self, family: Any, kinds: list[Kind]) -> None:
         """The families."""
-        order = np.argsort(family, kind="stable")
-        bounds = np.searchsorted(family[order], np.arange(len(kinds) + 1))
+        count = len(family)
+        arity = np.array([0 if k.is_sum else len(k.graph.inputs) for k in kinds], np.int64)
+        bounds, cursor, operand_bounds = np.zeros((3, len(kinds) + 1), np.int64)
+        members, firsts, self.place = np.empty((3, count), np.int64)
+        operands = np.empty_like(self.args)
+        given = (len(kinds), family, self.starts, self.args, self.firsts, arity)
+        found = (bounds, cursor, members, self.place, firsts, operand_bounds, operands)
+        run_pass(divide, count, *given, *found)
         self.families: list[Family] = []
-        self.place = np.empty(len(family), np.int64)
-        for f, kind in enumerate(kinds):
-            members = order[bounds[f] : bounds[f + 1]]
-            if not len(members):  # all of them were merged into others
-                continue
-            self.place[members] = np.arange(len(members))
-            self.families.append(
-                Family(kind, members, self._operands(kind, members), self.firsts[members])
-            )
-
-    def _operands(self, kind: Kind, members: Any) -> Any:
-        """A row of value numbers per member; none for sums."""
-        if kind.is_sum:
-            return np.empty((len(members), 0), np.int64)
-        return self.args[self.starts[members][:, None] + np.arange(len(kind.graph.inputs))]
+        ranges = zip(*[pairwise(x.tolist()) for x in (bounds, operand_bounds)], strict=True)
+        for kind, width, ((begin, end), (at, to)) in zip(kinds, arity, ranges, strict=True):
+            if begin < end:  # else all of them were merged into others
+                own = operands[at:to].reshape(end - begin, width)
+                self.families.append(Family(kind, members[begin:end], own, firsts[begin:end]))
 
     # ------------------------------------------------------------ asking
 
