@@ -206,7 +206,7 @@ class Group:
         arguments = []
         for p, type_ in enumerate(self.input_types):
             if self.flags[p]:
-                self.columns[p] = places.column(number, self.family.operands[:, p])
+                self.columns[p] = places.column(number, p)
                 arguments.append(self._gathered(p, type_, p in kept))
             else:
                 arguments.append(_Argument(None, None, value(self.shared[p])))

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from wengert.batching.passes import run_pass
+from wengert.batching.placing import place_leaves, place_results, read_column
 from wengert.batching.program import Program
 from wengert.batching.schedule import Schedule
 from wengert.codegen.addresses import address
@@ -54,17 +56,9 @@ class Column:
 
     __slots__ = ("begins", "is_active", "is_range", "is_single", "is_whole", "rows")
 
-    def __init__(self, rows: Any, single: Any, active: Any, starts: Any) -> None:
-        """`single` says which values are used once, `active` which need a cotangent; `starts` is
-        where batches begin."""
-        self.rows = rows
-        breaks = np.zeros(len(rows), np.int64)
-        np.cumsum(rows[1:] - rows[:-1] != 1, out=breaks[1:])
-        self.is_whole = bool(breaks[-1] == 0)
-        self.begins = rows[starts]
-        self.is_range = breaks[starts] == breaks[np.append(starts[1:], len(rows)) - 1]
-        self.is_single = np.logical_and.reduceat(single, starts)
-        self.is_active = np.logical_or.reduceat(active, starts)
+    def __init__(self, rows: Any, begins: Any, flags: Any, is_whole: bool) -> None:
+        self.rows, self.begins, self.is_whole = rows, begins, is_whole
+        self.is_range, self.is_single, self.is_active = flags
 
 
 class Places:
@@ -86,7 +80,9 @@ class Places:
         for number, places in plan.batches:
             parts[number].append(places)
         self.orders = [p[0] if len(p) == 1 else np.concatenate(p) for p in parts]
-        self._starts = [np.cumsum([0, *map(len, p[:-1])]) for p in parts]
+        #: Where the batches of each signature begin among its nodes, and where the last one ends.
+        self._starts = [np.cumsum([0, *map(len, p)], dtype=np.int64) for p in parts]
+        self._families = [s.family for s in plan.signatures]
         self._place_leaves(program, plan, stacked)
         self.spans: list[Span] = []
         done = [0] * len(plan.signatures)
@@ -104,46 +100,48 @@ class Places:
             begins[number].append(own)
             self.spans.append(Span(done[number], done[number] + n, own))
             done[number] += n
-        for number, (family, order) in enumerate(zip(families, self.orders, strict=True)):
-            self._place_results(family.firsts[order], np.array(begins[number]), number)
-        uses = np.bincount(program.args, minlength=len(program.producer))
-        uses[program.outputs] += 1  # they have a cotangent of their own
-        self._single = uses == 1
-
-    def _place_results(self, values: Any, begins: Any, number: int) -> None:
-        starts = self._starts[number]
-        sizes = np.diff(starts, append=len(values))
-        for j in range(begins.shape[1]):
-            # Row k of a batch is k after its first.
-            shift = np.repeat(begins[:, j] - starts, sizes)
-            self.row[values + j] = shift + np.arange(len(values))
+        for number, family in enumerate(families):
+            rows = np.array(begins[number], np.int64)
+            given = (self._starts[number], self.orders[number], family.firsts, len(types[number]))
+            run_pass(place_results, len(rows), *given, rows, self.row)
+        self._uses = np.bincount(program.args, minlength=len(program.producer))
+        self._uses[program.outputs] += 1  # they have a cotangent of their own
 
     def _place_leaves(
         self, program: Program, plan: Schedule, stacked: Sequence[Sequence[int]]
     ) -> None:
         # In the order in which they are used: what each example reads once, such as the steps of
         # a sequence, then lies as the batches want it.
-        used = [np.empty(0, np.int64)]
+        counts = np.zeros(len(program.distinct), np.int64)
+        leaves = np.empty(len(program.producer), np.int64)
+        given = (program.producer, program.type_of, self.row, counts, leaves)
+        found = 0
         for signature, order, numbers in zip(plan.signatures, self.orders, stacked, strict=True):
             family = program.families[signature.family]
             if family.is_sum:
-                used += [program.operands(node) for node in family.members.tolist()]
-            used += [family.operands[order, p] for p in numbers]
-        values = np.concatenate(used)
-        values = values[program.producer[values] < 0]
-        first = np.full(len(program.producer), len(values))
-        first[values[::-1]] = np.arange(len(values) - 1, -1, -1)
-        leaves = values[first[values] == np.arange(len(values))]
+                for node in family.members.tolist():
+                    terms = program.operands(node)
+                    every = np.arange(len(terms))
+                    found = run_pass(place_leaves, len(terms), every, terms, 1, 0, *given, found)
+            operands = family.operands
+            for p in numbers:
+                own = (order, operands, operands.shape[1], p)
+                found = run_pass(place_leaves, len(order), *own, *given, found)
+        leaves = leaves[:found]
         types = program.type_of[leaves]
-        for number in sorted(set(types.tolist())):
-            type_, own = program.distinct[number], leaves[types == number]
-            self.row[own] = np.arange(len(own))
-            self.counts[type_] = len(own)
-            self.leaves[type_] = own.tolist()
+        for number in np.flatnonzero(counts).tolist():
+            type_ = program.distinct[number]
+            self.counts[type_] = int(counts[number])
+            self.leaves[type_] = leaves[types == number].tolist()
 
-    def column(self, number: int, values: Any) -> Column:
-        """The column of an operand of signature `number`; `values` has an item per member of the
-        family."""
-        own = values[self.orders[number]]
-        active = self.program.active[own]
-        return Column(self.row[own], self._single[own], active, self._starts[number])
+    def column(self, number: int, p: int) -> Column:
+        """The column of operand p of signature `number`."""
+        family = self.program.families[self._families[number]]
+        order, starts = self.orders[number], self._starts[number]
+        count = len(starts) - 1
+        rows, begins = np.empty(len(order), np.int64), np.empty(count, np.int64)
+        flags = np.empty((3, count), np.int64)
+        given = (starts, order, family.operands, family.operands.shape[1], p)
+        about = (self.row, self._uses, self.program.active)
+        is_whole = run_pass(read_column, count, *given, *about, rows, begins, flags, count)
+        return Column(rows, begins, flags.astype(bool), bool(is_whole))

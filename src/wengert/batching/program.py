@@ -287,8 +287,8 @@ class Program:
     def _spread(self, wrt: Collection[int], family: Any, kinds: list[Kind]) -> None:
         count = len(family)
         self.depth = np.zeros(count, np.int64)
-        active = np.zeros(len(self.producer), np.int64)
-        active[list(wrt)] = 1
+        self.active = np.zeros(len(self.producer), np.int64)
+        self.active[list(wrt)] = 1
         floats = np.array([t.is_float for t in self.distinct], np.int64)
         carries = np.array([k.carries for k in kinds], np.int64)
         run_pass(
@@ -302,9 +302,8 @@ class Program:
             floats[self.type_of],
             self.producer,
             self.depth,
-            active,
+            self.active,
         )
-        self.active = active.astype(bool)
 
     def _divide(self, family: Any, kinds: list[Kind]) -> None:
         """The families."""

@@ -1,0 +1,72 @@
+"""The passes that find where values lie (see `places`).
+
+They are functions of words on arrays of integers, as those of `passes` are. The nodes of a
+signature run in the `order` of their places in the family; batch b has those from `starts[b]` to
+`starts[b + 1]`. Operand p of the node at place i is the value `operands[i * width + p]`.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from wengert.codegen.restricted import words
+
+__all__ = ["place_leaves", "place_results", "read_column"]
+
+
+@words
+def place_leaves(count, order, operands, width, p, producer, type_of, row, counts, leaves, found):
+    """Give each leaf that an operand of a signature reads, and that has no row yet, the next one of
+    its type. `leaves` has `found` of them; how many it has then is returned."""
+    for i in range(count):
+        value = operands[order[i] * width + p]
+        if producer[value] < 0 and row[value] < 0:
+            type_ = type_of[value]
+            row[value] = counts[type_]
+            counts[type_] += 1
+            leaves[found] = value
+            found += 1
+    return found
+
+
+@words
+def place_results(count, starts, order, firsts, outputs, begins, row):
+    """Fill `row` for the results of the nodes of `count` batches: those of batch b begin at the
+    rows `begins[b * outputs]` and following."""
+    for b in range(count):
+        for i in range(starts[b], starts[b + 1]):
+            first = firsts[order[i]]
+            for k in range(outputs):
+                row[first + k] = begins[b * outputs + k] + i - starts[b]
+    return 0
+
+
+@words
+def read_column(
+    count, starts, order, operands, width, p, row, uses, active, rows, begins, flags, batches
+):
+    """Fill `rows`, where the values of an operand lie, and for each of `count` batches the first of
+    them (`begins`) and whether they are consecutive, each value is used once, and one of them is
+    active (`flags`, which have a row of `batches` for each). Whether all are consecutive."""
+    is_whole = 1
+    for b in range(count):
+        is_range = 1
+        is_single = 1
+        is_active = 0
+        for i in range(starts[b], starts[b + 1]):
+            value = operands[order[i] * width + p]
+            at = row[value]
+            rows[i] = at
+            if i > 0 and at != rows[i - 1] + 1:
+                is_whole = 0
+                if i > starts[b]:
+                    is_range = 0
+            if uses[value] != 1:
+                is_single = 0
+            if active[value] != 0:
+                is_active = 1
+        begins[b] = rows[starts[b]]
+        flags[b] = is_range
+        flags[batches + b] = is_single
+        flags[2 * batches + b] = is_active
+    return is_whole
