@@ -14,7 +14,7 @@ I64, F64 = ir.IntType(64), ir.DoubleType()
 def loaded(module, name):
     from wengert.codegen.compiler import Code
 
-    (address,) = load_object(Code(module, [name], in_registers=False).optimised(), [name])
+    (address,) = load_object(Code(lambda _: module, [name], in_registers=False).optimised(), [name])
     return address
 
 

@@ -7,7 +7,8 @@ the process, since compiled functions hold addresses into it.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from wengert.codegen import ir, llvm
@@ -52,14 +53,17 @@ def _module() -> ir.Module:
     return module
 
 
-def build_function(module: ir.Module, spec: Spec, name: str, width: int) -> None:
-    """Add the function of a kernel or a walk to a module, for vectors of `width` bytes."""
+def build_function(
+    module: ir.Module, spec: Spec, name: str, width: int, *, brief: bool = False
+) -> None:
+    """Add the function of a kernel or a walk to a module, for vectors of `width` bytes. `brief`
+    functions compute the same, to the bit, and may be shorter and slower."""
     if isinstance(spec, CallSpec):
         build_call(module, spec, name)
     elif isinstance(spec, WalkSpec):
         build_walk(module, spec, name, width)
     elif isinstance(spec, ProductSpec):
-        build_product(module, spec, name, width)
+        build_product(module, spec, name, width, brief=brief)
     elif isinstance(spec, FinishSpec):
         build_finish(module, spec, name, width)
     else:
@@ -76,18 +80,31 @@ class Code:
 
     Attributes
     ----------
+    build : makes the module; brief functions will do for the first code
     names : the functions that Python needs
-    hot : functions that are optimised in the first code, too
     in_registers : whether to move variables of the stack to registers
     """
 
-    def __init__(self, module: ir.Module, names: Sequence[str], *, in_registers: bool) -> None:
+    def __init__(
+        self, build: Callable[[bool], ir.Module], names: Sequence[str], *, in_registers: bool
+    ) -> None:
+        self.build = build
         self.names = list(names)
         self.in_registers = in_registers
-        self._text = str(module)
-        self.hot = module.hot()
-        self._hot_text, self._rest = module.parts() if self.hot else ("", self._text)
-        self._types = {name: module.globals[name].function_type for name in names}
+
+    @functools.cached_property
+    def _brief(self) -> ir.Module:
+        return self.build(True)
+
+    @functools.cached_property
+    def hot(self) -> list[str]:
+        """Functions that are optimised in the first code, too."""
+        return self._brief.hot()
+
+    @functools.cached_property
+    def _parts(self) -> tuple[str, str]:
+        """The texts of the hot functions and of the rest."""
+        return self._brief.parts() if self.hot else ("", str(self._brief))
 
     @staticmethod
     def hop(name: str) -> str:
@@ -101,18 +118,20 @@ class Code:
 
     def hot_object(self) -> bytes:
         """The object file of the hot functions, which the first code calls by their names."""
-        return llvm.library().object_code(self._hot_text, 2)
+        return llvm.library().object_code(self._parts[0], 2)
 
     def first(self) -> bytes:
         """The object file of the first code: `hop(name)` and `word(name)` of each function."""
-        return llvm.library().object_code(self._rest + "".join(map(self._hop, self.names)), 0)
+        text = self._parts[1] + "".join(map(self._hop, self.names))
+        return llvm.library().object_code(text, 0)
 
     def optimised(self) -> bytes:
         """The object file of the optimised code."""
+        text = str(self.build(False))
         if not self.in_registers:
-            return llvm.library().object_code(self._text, 2, verified=True)
+            return llvm.library().object_code(text, 2, verified=True)
         binding, machine = llvm.binding(), llvm.machine(2)
-        parsed = binding.parse_assembly(self._text, binding.create_context())
+        parsed = binding.parse_assembly(text, binding.create_context())
         parsed.verify()
         builder = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(1))
         passes = binding.create_new_function_pass_manager()
@@ -125,7 +144,7 @@ class Code:
         return bytes(machine.emit_object(parsed))
 
     def _hop(self, name: str) -> str:
-        kind = self._types[name]
+        kind = self._brief.globals[name].function_type
         result, *operands = [
             "ptr" if isinstance(t, ir.PointerType) else str(t)
             for t in (kind.return_type, *kind.args)
@@ -144,23 +163,28 @@ define {result} @"{self.hop(name)}"({listed}) {{
 
 def kernels_code(specs: Mapping[str, Spec]) -> Code:
     """Kernels under these names."""
-    module = _module()
-    for name, spec in specs.items():
-        build_function(module, spec, name, vector_bytes())
-    return Code(module, list(specs), in_registers=False)
+
+    def build(brief: bool) -> ir.Module:
+        module = _module()
+        for name, spec in specs.items():
+            build_function(module, spec, name, vector_bytes(), brief=brief)
+        return module
+
+    return Code(build, list(specs), in_registers=False)
 
 
 def runtime_code(part: str) -> Code:
     """The "runtime" that every program needs, or what "further" ones do (`native`)."""
     module = _module()
     names = build_runtime(module) if part == "runtime" else build_further(module)
-    return Code(module, names, in_registers=True)
+    return Code(lambda brief: module, names, in_registers=True)
 
 
 def words_code(functions: Sequence[Any]) -> Code:
     """Functions of words (see `restricted`)."""
     module = _module()
-    return Code(module, build_words(module, functions), in_registers=True)
+    names = build_words(module, functions)
+    return Code(lambda brief: module, names, in_registers=True)
 
 
 def load_object(

@@ -60,8 +60,14 @@ _NEAR = 8
 
 
 class _Product:
-    def __init__(self, module: ir.Module, spec: ProductSpec, name: str, vector_bytes: int) -> None:
+    """`brief` products have a full micro-kernel for whole blocks only: others call that of one row
+    for each, so that LLVM has half as much to do."""
+
+    def __init__(
+        self, module: ir.Module, spec: ProductSpec, name: str, vector_bytes: int, brief: bool
+    ) -> None:
         self.module = module
+        self.brief = brief
         self.name = name
         self.dtype = spec.dtype
         self.element = memory_type(spec.dtype)
@@ -95,12 +101,8 @@ class _Product:
     def _micro(self, rows: int, vectors: int, lanes: int) -> Any:
         """`void micro(a, a_row, a_col, b, b_row, k, c, c_row, d, d_row, alpha, last)`: `last` is
         how many columns the last vector has; `d` may be null."""
-        p, vector = self.pointer, ir.VectorType(self.element, lanes)
-        kind = ir.FunctionType(
-            ir.VoidType(), [p, I64, I64, p, I64, I64, p, I64, p, I64, self.element, I64]
-        )
-        function = ir.Function(self.module, kind, f"{self.name}_{rows}_{vectors}x{lanes}")
-        function.linkage = "internal"
+        vector = ir.VectorType(self.element, lanes)
+        function = self._micro_function(rows, vectors, lanes)
         a, a_row, a_col, panel, b_row, k, c, c_row, d, d_row, alpha, last = function.args
         b = ir.IRBuilder(function.append_basic_block("entry"))
         fma = intrinsic(self.module, "fma", Kind(self.dtype, lanes), 3)
@@ -158,6 +160,43 @@ class _Product:
                             masked_store(b, value, place_of(r, v), mask, self.dtype.itemsize)
         b.ret_void()
         return function
+
+    def _micro_function(self, rows: int, vectors: int, lanes: int) -> Any:
+        p = self.pointer
+        kind = ir.FunctionType(
+            ir.VoidType(), [p, I64, I64, p, I64, I64, p, I64, p, I64, self.element, I64]
+        )
+        function = ir.Function(self.module, kind, f"{self.name}_{rows}_{vectors}x{lanes}")
+        function.linkage = "internal"
+        return function
+
+    def _row_by_row(self, rows: int, vectors: int, lanes: int, one: Any) -> Any:
+        """A micro-kernel that calls that of one row: each element is summed in the same order."""
+        function = self._micro_function(rows, vectors, lanes)
+        a, a_row, a_col, panel, b_row, k, c, c_row, d, d_row, alpha, last = function.args
+        b = ir.IRBuilder(function.append_basic_block("entry"))
+        with loop(b, i64(0), i64(rows), i64(1)) as step:
+            at_a, at_c, at_d = (b.mul(step.index, x) for x in (a_row, c_row, d_row))
+            own_d = self._at(b, d, self._unless_null(b, d, at_d))
+            own_a, own_c = self._at(b, a, at_a), self._at(b, c, at_c)
+            b.call(
+                one,
+                [own_a, a_row, a_col, panel, b_row, k, own_c, c_row, own_d, d_row, alpha, last],
+            )
+        b.ret_void()
+        return function
+
+    def _micros(self, lanes: int, vectors: int, sizes: list[int]) -> dict[int, Any]:
+        """The micro-kernels of some numbers of rows."""
+        made: dict[int, Any] = {}
+        for rows in sorted(sizes):
+            is_hot = vectors == 2 and rows == sizes[0]
+            if self.brief and rows > 1 and not is_hot:
+                made[rows] = self._row_by_row(rows, vectors, lanes, made[1])
+            else:
+                made[rows] = self._micro(rows, vectors, lanes)
+            made[rows].is_hot = is_hot
+        return made
 
     # ------------------------------------------------------------ panels
 
@@ -235,15 +274,9 @@ class _Product:
     def build(self) -> None:
         sizes = [r for r in (8, 4, 1) if r <= self.rows]
         lanes = self.lanes
-        self.micros = {
-            r: (
-                self._micro(r, 1, self.narrow),
-                self._micro(r, 1, lanes) if lanes > self.narrow else None,
-                self._micro(r, 2, lanes),
-            )
-            for r in sizes
-        }
-        self.micros[sizes[0]][2].is_hot = True
+        narrow, two = self._micros(self.narrow, 1, sizes), self._micros(lanes, 2, sizes)
+        one = self._micros(lanes, 1, sizes) if lanes > self.narrow else {}
+        self.micros = {r: (narrow[r], one.get(r), two[r]) for r in sizes}
         self.copy, self.turn = self._copy_panel(), self._turn_panel()
         self.kind = ir.FunctionType(ir.VoidType(), [I64.as_pointer(), I64.as_pointer()])
         function = ir.Function(self.module, self.kind, self.name)
@@ -400,6 +433,9 @@ class _Product:
         b.call(b.inttoptr(arg["finish"], self.kind.as_pointer()), [arg["slots"], call])
 
 
-def build_product(module: ir.Module, spec: ProductSpec, name: str, vector_bytes: int) -> None:
-    """Add the function of a product to a module, for vectors of `vector_bytes` bytes."""
-    _Product(module, spec, name, vector_bytes).build()
+def build_product(
+    module: ir.Module, spec: ProductSpec, name: str, vector_bytes: int, *, brief: bool = False
+) -> None:
+    """Add the function of a product to a module, for vectors of `vector_bytes` bytes. A `brief` one
+    computes the same, to the bit, and takes LLVM half as long."""
+    _Product(module, spec, name, vector_bytes, brief).build()
