@@ -7,6 +7,7 @@ from tests.batching.models import minibatches, parameters
 import wengert as wg
 from wengert.batching import passes, scanning
 from wengert.batching.fragments import library
+from wengert.batching.places import Places
 from wengert.batching.program import read_program
 from wengert.batching.schedule import _numbered, schedule
 from wengert.capture import capture
@@ -34,7 +35,47 @@ def described(graph, wrt, strategy):
     batches = [(b.signature, b.places.tolist()) for b in plan.batches]
     arrays = [x.tolist() for x in (program.starts, program.args, program.depth, program.active)]
     signatures = [(s.family, s.flags, s.shared, s.members.tolist()) for s in plan.signatures]
-    return families, batches, arrays, signatures, program.leaves, program.node_of.tolist()
+    found = families, batches, arrays, signatures, program.leaves, program.node_of.tolist()
+    return found, placed(program, plan)
+
+
+def placed(program, plan):
+    families = [program.families[s.family] for s in plan.signatures]
+    stacked = [
+        [] if family.is_sum else [p for p, flag in enumerate(s.flags) if flag]
+        for s, family in zip(plan.signatures, families, strict=True)
+    ]
+    places = Places(program, plan, stacked)
+    columns = [places.column(s, p) for s, operands in enumerate(stacked) for p in operands]
+    names = ("rows", "begins", "is_range", "is_single", "is_active")
+    return (
+        places.row.tolist(),
+        places.counts,
+        places.leaves,
+        [(c.is_whole, *[getattr(c, name).tolist() for name in names]) for c in columns],
+    )
+
+
+def test_columns_say_where_values_lie():
+    found = recorded("trees", True)
+    program = read_program(found.graph, found.graph.inputs[:1])
+    plan = schedule(program)
+    places = Places(program, plan, [[]] * len(plan.signatures))
+    uses = np.bincount(program.args, minlength=len(program.producer))
+    uses[program.outputs] += 1
+    for s, (number, flags, _, _) in enumerate(plan.signatures):
+        family = program.families[number]
+        for p in () if family.is_sum else np.flatnonzero(flags):
+            column = places.column(s, p)
+            batches = [b.places for b in plan.batches if b.signature == s]
+            values = [family.operands[own, p] for own in batches]
+            rows = [places.row[own] for own in values]
+            assert column.rows.tolist() == np.concatenate(rows).tolist()
+            assert column.begins.tolist() == [own[0] for own in rows]
+            assert column.is_range.tolist() == [(np.diff(own) == 1).all() for own in rows]
+            assert column.is_single.tolist() == [(uses[own] == 1).all() for own in values]
+            assert column.is_active.tolist() == [program.active[own].any() for own in values]
+            assert column.is_whole == (np.diff(column.rows) == 1).all()
 
 
 @pytest.mark.parametrize("strategy", ["agenda", "depth"])

@@ -24,6 +24,7 @@ from wengert.codegen.restricted import words
 __all__ = [
     "agenda",
     "close_up",
+    "count_distinct",
     "count_users",
     "divide",
     "find_producers",
@@ -259,6 +260,21 @@ def spread(count, starts, args, firsts, results, carries, floats, producer, dept
 
 
 @words
+def count_distinct(count, width, operands, stamp, seen, distinct):
+    """Fill `distinct`: how many different values each of the `width` operands of `count` nodes has.
+    `seen` is about all values; its items are smaller than `stamp`, and at most `stamp + width`
+    then."""
+    for p in range(width):
+        distinct[p] = 0
+        for j in range(count):
+            value = operands[j * width + p]
+            if seen[value] != stamp + p:
+                seen[value] = stamp + p
+                distinct[p] += 1
+    return 0
+
+
+@words
 def count_users(count, starts, args, producer, waiting, bounds, users, cursor):
     """Fill `waiting`, how many operands of a node are computed, and who uses its results: the nodes
     `users[bounds[j]:bounds[j + 1]]`, once per use."""
@@ -357,6 +373,7 @@ _PASSES = (
     divide,
     merge_sums,
     spread,
+    count_distinct,
     count_users,
     agenda,
     find_last_uses,
@@ -381,8 +398,10 @@ def _compiled() -> dict[Any, Any]:
 
 
 def run_pass(function: Any, count: int, *arguments: Any) -> int:
-    """Run one of the passes over `count` nodes; arrays must be of 64-bit integers."""
+    """Run one of the passes over `count` nodes; arrays must be of 64-bit integers, and contiguous:
+    passes see them as flat."""
     if not (is_started() or count >= _MANY):
-        return int(function(count, *arguments))
+        flat = [a.reshape(-1) if isinstance(a, np.ndarray) else a for a in arguments]
+        return int(function(count, *flat))
     words_of = [address(a) if isinstance(a, np.ndarray) else a for a in arguments]
     return int(_compiled()[function](count, *words_of))

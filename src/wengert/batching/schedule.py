@@ -10,12 +10,12 @@ the operands that are shared rather than stacked. They are compared by equality.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from wengert.batching.passes import agenda, count_users, run_pass
+from wengert.batching.passes import agenda, count_distinct, count_users, run_pass
 from wengert.batching.program import Family, Program
 
 __all__ = ["STRATEGIES", "Batch", "Schedule", "Signature", "schedule", "signatures"]
@@ -52,27 +52,37 @@ class Schedule(NamedTuple):
 def signatures(program: Program) -> list[Signature]:
     """The nodes of each family, divided by the operands that they share."""
     found: list[Signature] = []
+    seen, stamp = np.zeros(len(program.producer), np.int64), 1
     for number, family in enumerate(program.families):
-        found += _divided(program, number, family)
+        count, arity = family.operands.shape
+        if family.is_sum:
+            found.append(Signature(number, (True, True), (), np.arange(count)))
+            continue
+        distinct = np.empty(arity, np.int64)
+        run_pass(count_distinct, count, arity, family.operands, stamp, seen, distinct)
+        stamp += arity
+        found += _divided(program, number, family, distinct.tolist())
     return found
 
 
-def _divided(program: Program, number: int, family: Family) -> list[Signature]:
+def _divided(
+    program: Program, number: int, family: Family, distinct: Sequence[int]
+) -> list[Signature]:
+    """`distinct` is how many different values each operand has."""
     operands = family.operands
     count, arity = operands.shape
-    if family.is_sum:
-        return [Signature(number, (True, True), (), np.arange(count))]
     sizes = [t.size for t in family.graph.input_types]
     flags = [
-        not _is_shared(operands[:, p], sizes[p], bool(program.producer[operands[0, p]] >= 0))
+        not _is_shared(count, distinct[p], sizes[p], bool(program.producer[operands[0, p]] >= 0))
         for p in range(arity)
     ]
     if arity and not any(flags):
         flags[int(np.argmin(sizes))] = True
     shared = [p for p in range(arity) if not flags[p]]
+    if all(distinct[p] == 1 for p in shared):
+        values = tuple(operands[0, shared].tolist())
+        return [Signature(number, tuple(flags), values, np.arange(count))]
     keys = operands[:, shared]
-    if (keys == keys[0]).all():
-        return [Signature(number, tuple(flags), tuple(keys[0].tolist()), np.arange(count))]
     which = _numbered(keys)
     order = np.argsort(which, kind="stable")
     begins = np.flatnonzero(np.diff(which[order], prepend=-1))
@@ -93,16 +103,14 @@ def _numbered(keys: Any) -> Any:
     return found
 
 
-def _is_shared(column: Any, size: int, computed: bool) -> bool:
-    """Whether the nodes of a family are divided by an operand, instead of stacking it."""
-    count = len(column)
+def _is_shared(count: int, distinct: int, size: int, computed: bool) -> bool:
+    """Whether `count` nodes of a family are divided by an operand, instead of stacking it."""
     if count == 1:
         return size >= _LARGE and not computed
-    if (column == column[0]).all():
+    if distinct == 1:
         return True
     if size == 1:  # such as the number of a row
         return False
-    distinct = int(np.count_nonzero(np.bincount(column)))
     return distinct * (2 if size >= _LARGE else _FEW) <= count
 
 

@@ -49,9 +49,9 @@ class Workspace:
             chunk = chunk[first : first + max(size, _LEAST_CHUNK)]
             self._chunks.append(chunk)
             self.size += len(chunk)
-        part = chunk[self._at : self._at + size]
+        rows: Any = np.ndarray((count, *type_.shape), type_.dtype, chunk, self._at)
         self._at += -(-size // _ALIGNMENT) * _ALIGNMENT
-        return part.view(type_.dtype).reshape(count, *type_.shape)
+        return rows
 
     def holds(self, array: Any) -> bool:
         """Whether an array lies here."""
