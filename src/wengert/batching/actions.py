@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from wengert.batching.adding import ADDING_WORDS, fill_adding
 from wengert.batching.native import one_blas_thread
 from wengert.batching.teams import keep, run_rows
 from wengert.codegen.engine import words_addresses
-from wengert.codegen.restricted import call, words
+from wengert.codegen.restricted import call, scratch, words
 
 __all__ = ["ADD", "GATHER", "NOTHING", "RUN", "SCATTER", "WORDS", "run_sequence"]
 
@@ -29,8 +30,20 @@ WORDS = 8
 #: GATHER : memory, row numbers, how many, bytes of a row, target: put these rows one after another
 #: SCATTER : the same, the other way: put rows that lie one after another into those of the memory
 #: RUN : team of a plan, batch size, addresses of its arguments, strides of these
-#: ADD : kernel, its slots, its words
+#: ADD : memory, row numbers, how many, elements of a row, what is added, kernel, rows of the memory
 NOTHING, GATHER, SCATTER, RUN, ADD = range(5)
+
+
+@words
+def _add(action):
+    """Add rows to those that numbers name (`adding`)."""
+    slots = scratch(3)
+    slots[0] = action[1]
+    slots[1] = action[5]
+    slots[2] = action[2]
+    given = scratch(ADDING_WORDS)
+    fill_adding(given, action[3], action[4], action[7])
+    return call(action[6], slots, given)
 
 
 @words
@@ -49,7 +62,7 @@ def _act(actions, count, copy):
                 target = action[1] + action[2][i] * action[4]
                 call(copy, target, action[5] + i * action[4], action[4])
         elif action[0] == ADD:
-            call(action[1], action[2], action[3])
+            _add(action)
     return 0
 
 

@@ -11,13 +11,15 @@ import numpy as np
 from wengert.codegen.addresses import address
 from wengert.codegen.engine import compile_kernels, is_started
 from wengert.codegen.kernel import WalkSpec
+from wengert.codegen.restricted import words
 from wengert.ops import TABLE
 from wengert.ops.bounds import check_bounds
 
-__all__ = ["add_rows", "adding_words", "can_add", "kernel_address", "sum_rows"]
+__all__ = ["ADDING_WORDS", "add_rows", "can_add", "fill_adding", "kernel_address", "sum_rows"]
 
 _NATIVE = (np.dtype(np.float32), np.dtype(np.float64))
 _SCATTER_SUM = TABLE["scatter_sum"]
+ADDING_WORDS = 15
 
 
 def add_rows(target: Any, rows: Any, found: Any) -> None:
@@ -27,9 +29,10 @@ def add_rows(target: Any, rows: Any, found: Any) -> None:
     """
     if can_add(target.dtype) and is_started():
         size = found[0].size if len(found) else 0
-        words = adding_words(len(rows), size, len(target))
+        given = np.empty(ADDING_WORDS, np.int64)
+        fill_adding(given, len(rows), size, len(target))
         slots = np.array([address(target), address(found), address(rows)], np.int64)
-        _kernel(target.dtype)(address(slots), address(words))
+        _kernel(target.dtype)(address(slots), address(given))
         return
     order = np.argsort(rows, kind="stable")
     sorted_rows = rows[order]
@@ -57,17 +60,25 @@ def can_add(dtype: Any) -> bool:
     return dtype in _NATIVE
 
 
-def adding_words(count: Any, size: int, rows: int) -> Any:
-    """The words that the kernel takes to add `count` rows of `size` elements to some of `rows` (the
-    slots are those of the target, what is added, and row numbers); for several counts, a row for
-    each."""
-    count = np.asarray(count, np.int64)
-    words = np.empty((*count.shape, 15), np.int64)
-    # slots of target, source and rows; where target and source begin; sizes; strides of target,
-    # source and rows; how many rows the target has, and how far apart
-    words[...] = [0, 1, 2, 0, 0, 0, size, 0, 1, size, 1, 1, 0, rows, size]
-    words[..., 5] = count
-    return words
+@words
+def fill_adding(given: Any, count: Any, size: Any, rows: Any) -> Any:
+    """Write the `ADDING_WORDS` that the kernel takes to add `count` rows of `size` elements to some
+    of `rows`; the slots are those of the target, what is added, and row numbers."""
+    for k in range(ADDING_WORDS):
+        given[k] = 0
+    # Slots of source and row numbers; sizes; strides of target, source and row numbers; how many
+    # rows the target has, and how far apart.
+    given[1] = 1
+    given[2] = 2
+    given[5] = count
+    given[6] = size
+    given[8] = 1
+    given[9] = size
+    given[10] = 1
+    given[11] = 1
+    given[13] = rows
+    given[14] = size
+    return 0
 
 
 def kernel_address(dtype: Any) -> int:

@@ -51,7 +51,7 @@ class Column:
     is_whole : whether these are one range of rows
     begins : the first row of each batch
     is_range, is_single, is_active : for each batch whether its rows are consecutive, whether it
-        alone uses its values, and each once, and whether one of them needs a cotangent
+        alone uses its values, and each once, and whether one of them needs a cotangent; 1 or 0
     """
 
     __slots__ = ("begins", "is_active", "is_range", "is_single", "is_whole", "rows")
@@ -144,4 +144,4 @@ class Places:
         given = (starts, order, family.operands, family.operands.shape[1], p)
         about = (self.row, self._uses, self.program.active)
         is_whole = run_pass(read_column, count, *given, *about, rows, begins, flags, count)
-        return Column(rows, begins, flags.astype(bool), bool(is_whole))
+        return Column(rows, begins, flags, bool(is_whole))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from wengert.batching.actions import run_sequence
-from wengert.batching.group import Actions, Group
+from wengert.batching.group import Group
+from wengert.batching.laying import Actions
 from wengert.batching.places import Places, Rows, Span
 from wengert.batching.program import Program
 from wengert.batching.schedule import Schedule
