@@ -175,10 +175,16 @@ class Recorder(Tape):
         The structure of a graph then says all about it, so that what is derived from it serves
         every graph of that structure.
         """
-        for k, value in self.constants.items():
-            self.entries[k] = (INPUT, (), (), self.entries[k][3])
-            self.inputs.append(k)
-            self.bindings[k] = value
+        entries, made = self.entries, {}
+        for k in self.constants:
+            type_ = entries[k][3]
+            # Types are shared, and there may be thousands of constants.
+            entry = made.get(id(type_))
+            if entry is None:
+                entry = made[id(type_)] = (INPUT, (), (), type_)
+            entries[k] = entry
+        self.inputs += self.constants
+        self.bindings.update(self.constants)
         self.constants = {}
 
 
