@@ -175,7 +175,8 @@ class Recorder(Tape):
         The structure of a graph then says all about it, so that what is derived from it serves
         every graph of that structure.
         """
-        entries, made = self.entries, {}
+        entries = self.entries
+        made: dict[int, Any] = {}
         for k in self.constants:
             type_ = entries[k][3]
             # Types are shared, and there may be thousands of constants.
