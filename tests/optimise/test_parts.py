@@ -7,16 +7,17 @@ import pytest
 from tests.optimise.test_pipeline import graph_of
 
 from wengert.capture import Recorder
-from wengert.graph import Type
+from wengert.graph import CONSTANT, INPUT, Type
 from wengert.ops import TABLE
 from wengert.ops.transcendental import exp, log
 from wengert.optimise import optimise
+from wengert.optimise.builder import RuleIndex, _may_match
 from wengert.optimise.cost import Cost, cost_table, entry_cost, graph_cost, quantity
 from wengert.optimise.facts import is_not_negative
 from wengert.optimise.folding import fold
 from wengert.optimise.record import EDGES, Record, rule
 from wengert.optimise.rules import LAST, RULES, rules_table
-from wengert.optimise.terms import constant, parameter, same_number, variable, variants
+from wengert.optimise.terms import Family, constant, parameter, same_number, variable, variants
 
 x, y = variable("x"), variable("y")
 
@@ -154,3 +155,25 @@ def test_dead_entries_are_mentioned():
     made = optimise(graph_of(f, (3,)))
     assert made.counts() == {"dead": 1}
     assert "dead: 1 entries -> nothing: no output needs them" in str(made)
+
+
+def test_the_rules_that_may_match_are_found_in_their_order():
+    rules = (*RULES, *LAST)
+    index = RuleIndex(rules)
+    ops = sorted({r.left.op.name for r in rules if not isinstance(r.left.op, Family)})
+    makers = [INPUT, CONSTANT, *(TABLE[name] for name in ops)]
+    found = 0
+    for name in ops:
+        for heads in ((a, b) for a in makers for b in makers):
+            given = heads[: TABLE[name].arity]
+            plain = [
+                (rule.name, pattern)
+                for rule in rules
+                if rule.left.op is TABLE[name]
+                for pattern in rule.patterns
+                if _may_match(pattern, given)
+            ]
+            own = index.candidates(TABLE[name], given)
+            assert [(r.name, p) for r, p in own if not isinstance(p.op, Family)] == plain
+            found += len(plain)
+    assert found > 1000

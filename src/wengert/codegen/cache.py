@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.util
+import importlib.machinery
 import os
 import sys
 import threading
@@ -73,7 +73,7 @@ def _processor() -> str:
 
 def _compiler() -> bytes:
     """The version of LLVM, without loading it."""
-    spec = importlib.util.find_spec("llvmlite")
+    spec = importlib.machinery.PathFinder.find_spec("llvmlite")
     folders = spec.submodule_search_locations if spec is not None else None
     for folder in folders or ():
         with contextlib.suppress(OSError):

@@ -57,9 +57,9 @@ _lock = threading.Lock()
 
 def _folder() -> str | None:
     """Where llvmlite is, without importing it."""
-    import importlib.util
+    import importlib.machinery
 
-    spec = importlib.util.find_spec("llvmlite")
+    spec = importlib.machinery.PathFinder.find_spec("llvmlite")
     folders = spec.submodule_search_locations if spec is not None else None
     return next(iter(folders or ()), None)
 

@@ -7,6 +7,7 @@ Right sides are written with wengert's operators, on the builder's own handles.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,13 +39,17 @@ class RuleIndex:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
-        self._by_op: dict[Any, list[Rule]] = {}
+        #: By operator, and by what makes one of the operands (None: anything) the rules, numbered.
+        self._by_op: dict[Any, dict[Any, list[tuple[int, Rule]]]] = {}
         self._families: list[Rule] = []
-        for rule in rules:
+        for number, rule in enumerate(rules):
             if isinstance(rule.left.op, Family):
                 self._families.append(rule)
             else:
-                self._by_op.setdefault(rule.left.op, []).append(rule)
+                makers = [m for m in map(_maker, rule.left.args) if m is not None]
+                maker = makers[0] if makers else None
+                by_maker = self._by_op.setdefault(rule.left.op, {})
+                by_maker.setdefault(maker, []).append((number, rule))
         self._found: dict[Any, tuple[_Candidate, ...]] = {}
 
     def may_change(self, op: Any) -> bool:
@@ -57,9 +62,13 @@ class RuleIndex:
         key = (op, heads)
         found = self._found.get(key)
         if found is None:
+            by_maker = self._by_op.get(op, {})
+            numbered = [pair for maker in {None, *heads} for pair in by_maker.get(maker, ())]
             own = [
                 (rule, pattern)
-                for rule in self._by_op.get(op, ())
+                for _, rule in sorted(numbered, key=operator.itemgetter(0))
+                # Most rules are never asked for the orders of their operands.
+                if _may_match(rule.left, heads) or _may_match(rule.left, heads[::-1])
                 for pattern in rule.patterns
                 if _may_match(pattern, heads)
             ]
@@ -70,13 +79,19 @@ class RuleIndex:
         return found
 
 
+def _maker(arg: Term) -> Any:
+    """What must have made an operand; None if that does not matter."""
+    if arg.kind == "apply":
+        return arg.op
+    return CONSTANT if arg.kind in ("number", "constant") else None
+
+
 def _may_match(pattern: Term, heads: tuple[Any, ...]) -> bool:
     if len(pattern.args) != len(heads):
         return False
     for arg, head in zip(pattern.args, heads, strict=True):
-        if arg.kind == "apply" and arg.op is not head:
-            return False
-        if arg.kind in ("number", "constant") and head is not CONSTANT:
+        maker = _maker(arg)
+        if maker is not None and maker is not head:
             return False
     return True
 
