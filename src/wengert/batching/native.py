@@ -20,6 +20,7 @@ import numpy as np
 
 from wengert.batching.sized import PROBES
 from wengert.batching.teams import SIZES, TIMES, Team
+from wengert.codegen.addresses import address
 from wengert.codegen.engine import compile_kernels, runtime_address
 from wengert.codegen.pool import worker_count
 from wengert.graph import Graph
@@ -82,15 +83,15 @@ class SizedPlan:
         """
         parts = [[np.empty(t.shape, t.dtype) for t in outputs] for _ in range(self._threads)]
         held = [None if x is None else np.ascontiguousarray(x) for x, _ in inputs]
-        given = [0 if x is None else x.ctypes.data for x in held]
-        words = np.array([[*given, *[x.ctypes.data for x in part]] for part in parts], np.int64)
+        given = [0 if x is None else address(x) for x in held]
+        words = np.array([[*given, *[address(x) for x in part]] for part in parts], np.int64)
         steps = [
             x.strides[0] if x is not None and rows else 0
             for x, (_, rows) in zip(held, inputs, strict=True)
         ]
         strides = np.array([*steps, *[0] * len(outputs)], np.int64)
         with self.team(n) as team, one_blas_thread():
-            count = team.run(n, words.ctypes.data, strides.ctypes.data, words.strides[0])
+            count = team.run(n, address(words), address(strides), words.strides[0])
         for part in parts[1:count]:
             for total, found in zip(parts[0], part, strict=True):
                 total += found

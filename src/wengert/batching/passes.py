@@ -30,6 +30,7 @@ __all__ = [
     "find_producers",
     "merge_sums",
     "number_rows",
+    "number_types",
     "read_types",
     "renumber",
     "run_pass",
@@ -196,6 +197,25 @@ def read_types(count, family, starts, args, firsts, results, begins, types, type
             type_of[args[k]] = -2
             leaves[found] = args[k]
             found += 1
+    return found
+
+
+@words
+def number_types(count, leaves, types, known, first, type_of):
+    """Number the different `types` of leaves in the order in which they are met. Fills `known`, the
+    types, and `first`, the first leaf of each, and for each leaf `type_of`; returns how many types
+    there are."""
+    found = 0
+    for k in range(count):
+        type_ = types[leaves[k]]
+        number = 0
+        while number < found and known[number] != type_:
+            number += 1
+        if number == found:
+            known[found] = type_
+            first[found] = leaves[k]
+            found += 1
+        type_of[leaves[k]] = number
     return found
 
 
@@ -370,6 +390,7 @@ _PASSES = (
     renumber,
     close_up,
     read_types,
+    number_types,
     divide,
     merge_sums,
     spread,

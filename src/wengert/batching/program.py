@@ -31,6 +31,7 @@ from wengert.batching.passes import (
     find_producers,
     merge_sums,
     number_rows,
+    number_types,
     read_types,
     renumber,
     run_pass,
@@ -96,7 +97,7 @@ class Program:
             self._set_producer(values, family, kinds)
         else:
             self.signs = np.ones(len(self.args), np.int64)
-        self._read_types(family, kinds)
+        self._read_types(family, kinds, found.types)
         self._spread(wrt, family, kinds)
         self._divide(family, kinds)
 
@@ -256,8 +257,8 @@ class Program:
         self.starts, self.firsts = starts[: left + 1], self.firsts[:left]
         return family[:left]
 
-    def _read_types(self, family: Any, kinds: list[Kind]) -> None:
-        """`types`, `type_of` and `distinct`."""
+    def _read_types(self, family: Any, kinds: list[Kind], identities: Any) -> None:
+        """`type_of`, `distinct` and `leaves`, from the identities of values' types."""
         self.distinct: list[Type] = [_INDEX]
         known: dict[Any, int] = {_INDEX: 0}
 
@@ -278,11 +279,14 @@ class Program:
         given = (family, self.starts, self.args, self.firsts, self._results, begins, types)
         count = run_pass(read_types, len(family), *given, self.type_of, leaves)
         outputs = [value for value in set(self.outputs) if self.type_of[value] == -1]
-        self.leaves = sorted([*leaves[:count].tolist(), *outputs])
-        entries = self.graph.entries
-        found = [entries[k][3] for k in self.leaves]
-        by_identity = {at: number(t) for at, t in {id(t): t for t in found}.items()}
-        self.type_of[self.leaves] = [by_identity[id(t)] for t in found]
+        leaves[count : count + len(outputs)] = outputs
+        leaves = np.sort(leaves[: count + len(outputs)])
+        self.leaves: list[int] = leaves.tolist()
+        different, first = np.empty((2, len(leaves)), np.int64)
+        about = (leaves, identities, different, first, self.type_of)
+        count = run_pass(number_types, len(leaves), *about)
+        numbers = [number(self.graph.entries[k][3]) for k in first[:count].tolist()]
+        self.type_of[leaves] = np.array(numbers, np.int64)[self.type_of[leaves]]
 
     def _spread(self, wrt: Collection[int], family: Any, kinds: list[Kind]) -> None:
         count = len(family)

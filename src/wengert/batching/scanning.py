@@ -49,7 +49,8 @@ class Scanned(NamedTuple):
     firsts : its first result; a single result has the number of its entry, those of an entry with
     several come after all entries
     where : value number of each entry; node_of : the node of each entry, or -1
-    values : how many values there are
+    values : how many values there are; types : the identity of the type of each, 0 for entries that
+    are none
     """
 
     entries: Any
@@ -61,6 +62,7 @@ class Scanned(NamedTuple):
     where: Any
     node_of: Any
     values: int
+    types: Any
 
 
 def scan(graph: Graph) -> Scanned:
@@ -123,7 +125,8 @@ def scan_by_python(graph: Graph) -> Scanned:
             types += type_
         firsts.append(int(where[i]))
     made = tuple([np.array(x, np.int64) for x in (entries, kinds, rows, starts, args, firsts)])
-    return Scanned._make((*made, where, node_of, len(types)))
+    own = [0 if k < len(graph) and where[k] != k else id(t) for k, t in enumerate(types)]
+    return Scanned._make((*made, where, node_of, len(types), np.array(own, np.int64)))
 
 
 def row_of(params: Any, type_: Any) -> int:
@@ -258,6 +261,7 @@ def _read(
         if op == setup[SETUP["project"]]:
             number = _number(setup, entry[_PARAMS][_ITEMS][_ITEMS + 1])
             where[i] = where[_number(setup, operands[_ITEMS])] + number
+            types[i] = 0
             continue
         where[i] = i
         types[i] = type_
@@ -301,6 +305,7 @@ def _read(
         node_of[i] = nodes
         firsts[nodes] = i
         if type_[_CLASS] == setup[SETUP["tuple"]]:
+            types[i] = 0
             where[i] = values
             firsts[nodes] = values
             if values + type_[_LENGTH] > count + room:
@@ -384,4 +389,5 @@ def _scan_natively(graph: Graph) -> Scanned:
         where,
         node_of,
         values,
+        types[:values],
     )
