@@ -10,7 +10,7 @@ from wengert.capture import Recorder
 from wengert.check import check_grads
 from wengert.graph import Graph
 from wengert.graph.collecting import importing
-from wengert.replay import replay, replaying
+from wengert.replay import replay, replaying, results_of_call
 from wengert.transform import (
     checkpoint,
     cond,
@@ -91,6 +91,7 @@ Graph.renderers.update(svg=_svg, html=_html)
 runners["replay"] = replay
 gradient_runners["batching"] = run_gradient
 Recorder.together.append(compute_together)
+Recorder.alone["call"] = results_of_call
 
 
 def explain(f: Callable[..., Any]) -> Callable[..., Explanation]:

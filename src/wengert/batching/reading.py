@@ -28,6 +28,7 @@ from wengert.batching.runners import Runner, runner_of
 from wengert.batching.scanning import is_layout_known, row_of
 from wengert.graph import CONSTANT, INPUT, Type
 from wengert.ops import TABLE
+from wengert.replay import results_of_call
 from wengert.run import evaluate_entry
 from wengert.transform.calling import call
 
@@ -427,7 +428,10 @@ class Reader:
     def _run_singly(self, node: int) -> None:
         k = int(self._arrays["node_entries"][node])
         op, operands, params, type_ = self._entries[k]
-        found = evaluate_entry(op, [self._known(o) for o in operands], params)
+        known = [self._known(o) for o in operands]
+        found = results_of_call(params, known) if op is call else None
+        if found is None:
+            found = evaluate_entry(op, known, params)
         first = int(self._arrays["firsts"][node])
         parts = zip(found, type_, strict=True) if type_.__class__ is tuple else [(found, type_)]
         for q, (part, own) in enumerate(parts):

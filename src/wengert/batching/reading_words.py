@@ -220,9 +220,11 @@ def look(c, which, count):
     items = c[CONTEXT["entries"]][_ITEMS]
     setup = c[CONTEXT["setup"]]
     where = c[CONTEXT["where"]]
+    done = c[CONTEXT["done"]]
     for i in range(count):
         e = which[i]
-        if _is_there(c, where[e]) != 0:
+        # What Python computed gets a number when a node wants it.
+        if done[e] != 0 or _is_there(c, where[e]) != 0:
             continue
         entry = items[e]
         op = entry[_OP]

@@ -189,15 +189,20 @@ def replay(
     args: Sequence[Any],
     known: Mapping[int, Any] | None = None,
     budget: int | None = None,
+    *,
+    at_once: bool = False,
 ) -> list[Any] | None:
     """The outputs of `graph` by native code; None where the interpreter must run it.
 
     `known` holds values that have been computed already, by value number. The results are arrays
-    of their own. `budget` is how many bytes may be held beside the arguments.
+    of their own. `budget` is how many bytes may be held beside the arguments; `at_once` says that
+    the graph is known to come often.
     """
     mode = current_mode.get()
     if mode == "never":
         return None
+    if at_once:
+        mode = "always"
     states = graph.schedules.get("replay")
     if states is None:
         states = graph.schedules.setdefault("replay", {})
