@@ -12,6 +12,7 @@ import numpy as np
 from wengert.batching.actions import run_sequence
 from wengert.batching.group import Group
 from wengert.batching.laying import Actions
+from wengert.batching.leaves import copy_rows
 from wengert.batching.places import Places, Rows, Span
 from wengert.batching.program import Program
 from wengert.batching.schedule import Schedule
@@ -38,7 +39,8 @@ class Sweep:
         self.program = program
         self.space = space
         self.plan = plan
-        self.leaves = {k: np.asarray(leaves[k], order="C") for k in program.leaves}
+        self.leaves = leaves
+        self._arrays: dict[int, Any] = {}  # of the leaves that were asked for
         self.groups = [Group(program, s) for s in plan.signatures]
         self.places = Places(program, plan, [group.stacked for group in self.groups])
         self.row = self.places.row
@@ -59,16 +61,18 @@ class Sweep:
         numbers = self.program.numbers
         for type_, values in self.places.leaves.items():
             arena = self.values[type_].array[: len(values)]
-            found = [numbers[v] if v in numbers else self.leaves[v] for v in values]
             if type_.shape:
-                np.concatenate(found, out=arena.reshape(-1, *type_.shape[1:]))
+                copy_rows([self.leaves[v] for v in values], arena)
             else:
-                arena[:] = found
+                arena[:] = [numbers[v] if v in numbers else self.leaves[v] for v in values]
 
     def value(self, number: int) -> Any:
         """The array of a value; a view, also of a number, which may be computed later."""
+        if number in self._arrays:
+            return self._arrays[number]
         if number in self.leaves:
-            return self.leaves[number]
+            found = self._arrays[number] = np.asarray(self.leaves[number], order="C")
+            return found
         if number in self.program.numbers:
             return np.array(self.program.numbers[number], np.int64)
         return self.values[self.program.type(number)].array[int(self.row[number]), ...]
