@@ -14,6 +14,9 @@ from wengert.codegen.restricted import words
 
 __all__ = ["find_fragments", "find_last_uses", "merge_nodes"]
 
+#: An odd number of 31 bits: products of hashes with it fit into a word.
+_MIX = 0x5BD1E995
+
 
 @words
 def find_last_uses(count, starts, args, last):
@@ -203,8 +206,10 @@ def merge_nodes(
         new_starts[nodes + 1] = total
         hashed = new_family[nodes]
         for a in range(new_starts[nodes], total):
-            hashed = (hashed * 1000003 + new_args[a]) & 0x3FFFFFFFFF
-        place = (hashed ^ (hashed >> 17)) & mask
+            # All bits matter: values of neighbouring nodes are neighbours.
+            product = (hashed ^ new_args[a]) * _MIX
+            hashed = (product ^ (product >> 31)) & 0x7FFFFFFF
+        place = hashed & mask
         while (
             table[place] >= 0
             and is_same(nodes, table[place], new_family, new_starts, new_args) == 0
