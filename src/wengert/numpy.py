@@ -76,13 +76,14 @@ def _names() -> dict[str, Any]:
     return found
 
 
-globals().update(_names())
+_found = _names()
+globals().update(_found)
 
 linalg = SimpleNamespace(**{name: f for (module, name), f in PUBLIC.items() if module == "linalg"})
 linalg.LinAlgError = np.linalg.LinAlgError
 
 __all__: list[str] = []
-__all__.extend((*sorted(_names()), "linalg"))
+__all__.extend((*sorted(_found), "linalg"))
 
 if TYPE_CHECKING:
 

@@ -7,6 +7,7 @@ Right sides are written with wengert's operators, on the builder's own handles.
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -35,22 +36,28 @@ _Candidate = tuple[Rule, Term]
 
 
 class RuleIndex:
-    """Rules by the operators at the top of their left sides."""
+    """Rules by the operators at the top of their left sides. Made when it is first asked."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.rules = tuple(rules)
-        #: By operator, and by what makes one of the operands (None: anything) the rules, numbered.
-        self._by_op: dict[Any, dict[Any, list[tuple[int, Rule]]]] = {}
-        self._families: list[Rule] = []
-        for number, rule in enumerate(rules):
-            if isinstance(rule.left.op, Family):
-                self._families.append(rule)
-            else:
+        self._found: dict[Any, tuple[_Candidate, ...]] = {}
+
+    @functools.cached_property
+    def _families(self) -> list[Rule]:
+        return [rule for rule in self.rules if isinstance(rule.left.op, Family)]
+
+    @functools.cached_property
+    def _by_op(self) -> dict[Any, dict[Any, list[tuple[int, Rule]]]]:
+        """By operator, and by what makes one of the operands (None: anything) the rules, with their
+        numbers."""
+        found: dict[Any, dict[Any, list[tuple[int, Rule]]]] = {}
+        for number, rule in enumerate(self.rules):
+            if not isinstance(rule.left.op, Family):
                 makers = [m for m in map(_maker, rule.left.args) if m is not None]
                 maker = makers[0] if makers else None
-                by_maker = self._by_op.setdefault(rule.left.op, {})
+                by_maker = found.setdefault(rule.left.op, {})
                 by_maker.setdefault(maker, []).append((number, rule))
-        self._found: dict[Any, tuple[_Candidate, ...]] = {}
+        return found
 
     def may_change(self, op: Any) -> bool:
         """Whether there are rules for applications of this operator."""
