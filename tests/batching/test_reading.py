@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import wengert as wg
+import wengert.numpy as wnp
 from wengert.batching import reading as module
 from wengert.batching import runners
 from wengert.capture import Recorder
@@ -67,6 +68,22 @@ def test_the_first_example_to_read_finds_the_values_of_all(step, when, rounds):
     np.testing.assert_allclose(found, value)
     np.testing.assert_allclose(batched, gradient, atol=1e-12)
     assert [max(batches) for batches in rounds] == [24] * 5
+
+
+def test_many_plain_operators_that_are_read_at_once(rounds):
+    def loss(w):
+        states = starts(24)
+        for _ in range(3):
+            states = [cell(w, h) for h in states]
+            best = wg.stop_gradient(wnp.stack(states)).argmax(axis=1).tolist()
+            states = [h * 1.5 if k else h for h, k in zip(states, best, strict=True)]
+        return sum(np.sum(h) for h in states)
+
+    found = wg.grad(loss)(W)
+    assert len(rounds) == 3
+    assert all(max(batches) == 24 for batches in rounds)
+    with wg.autobatching("never"):
+        np.testing.assert_allclose(found, wg.grad(loss)(W), atol=1e-12)
 
 
 def test_a_branch_that_only_some_examples_take(rounds):

@@ -36,7 +36,7 @@ __all__ = ["Reader", "compute"]
 
 #: Nodes below which a batch costs more than running them singly; calls of compiled functions are
 #: many operators each.
-_LEAST, _LEAST_CALLS = 8, 2
+_LEAST, _LEAST_CALLS = 4, 2
 #: In seconds: an operator that runs singly, and each byte of a weight that it reads; choosing one
 #: node and putting it into a batch; a batch.
 _ENTRY, _BYTE, _NODE, _BATCH = 4e-6, 0.1e-9, 1e-6, 30e-6

@@ -15,6 +15,8 @@ __all__ = ["compute_together", "run_gradient"]
 
 #: Entries below which a graph is not worth looking at.
 _LEAST_ENTRIES = 64
+#: Needed entries from which batches are considered where no compiled function is among them.
+_MANY_NEEDED = 64
 
 
 def run_gradient(graph: Graph, arguments: Sequence[Any], wrt: Sequence[int]) -> list[Any] | None:
@@ -39,12 +41,16 @@ def compute_together(tape: Any, needed: Sequence[int], start: int) -> bool | Non
     """Compute the needed values of a tape and, from entry `start` on, others that go with them.
 
     Whether it was done; None: not even looked at. Uses of compiled functions are what batches make
-    faster; single operators take NumPy as long either way.
+    faster; single operators only where many are needed at once.
     """
     when = current_mode.get().when
     if when == "never":
         return False
-    if when != "always" and not any(tape.entries[k][0].name == "call" for k in needed):
+    if (
+        when != "always"
+        and len(needed) < _MANY_NEEDED
+        and not any(tape.entries[k][0].name == "call" for k in needed)
+    ):
         return None
     from wengert.batching.reading import compute
 
