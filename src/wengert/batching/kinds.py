@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from wengert.graph import Graph, Tape
+import numpy as np
+
+from wengert.graph import Graph, Tape, Type
 from wengert.ops import TABLE
 from wengert.transform.calling import call
 
-__all__ = ["Kind", "kind_of"]
+__all__ = ["INDEX", "Facts", "Kind", "facts_of", "kind_of"]
 
 _PROJECT, _GATHER, _ADD, _SUBTRACT = (
     TABLE[name] for name in ("project", "gather", "add", "subtract")
@@ -32,6 +35,30 @@ class Kind(NamedTuple):
     carries: bool
     joins: bool = False
     is_exact: bool = False
+
+
+#: The type of the number of a row.
+INDEX = Type((), np.dtype(np.int64))
+
+
+class Facts(NamedTuple):
+    """What passes are told of a program's kinds: arrays with an item for each.
+
+    results, arity : how many results and operands a node has (0 operands for sums)
+    adds : 1 for sums, 2 for differences, else 0; carries, joins : as 0 or 1
+    types : the number of each different type of results, `INDEX` being 0; begins, numbers : results
+    of kind f have the types with the numbers[begins[f]:begins[f + 1]]
+    """
+
+    kinds: tuple[Kind, ...]
+    results: Any
+    arity: Any
+    adds: Any
+    carries: Any
+    joins: Any
+    types: dict[Type, int]
+    begins: Any
+    numbers: Any
 
 
 #: Kinds by (operator, parameters, operand types): most programs use the same few.
@@ -69,3 +96,40 @@ def _made(op: Any, params: Any, types: Any) -> Kind:
     joins = is_single and not is_sum and (not op.can_fail or op is _GATHER)
     joins = joins and not any(isinstance(value, Graph) for _, value in params)
     return Kind(op.name, tape.graph(outputs), False, is_sum, op.differentiable, joins)
+
+
+#: Facts by the identities of kinds, which they keep alive: programs have the same ones again.
+_facts: dict[tuple[int, ...], Facts] = {}
+_MOST_FACTS = 256
+
+
+def facts_of(kinds: Sequence[Kind]) -> Facts:
+    """The facts about kinds."""
+    key = tuple(map(id, kinds))
+    found = _facts.get(key)
+    if found is None:
+        if len(_facts) >= _MOST_FACTS:
+            _facts.clear()
+        found = _facts[key] = _gathered(tuple(kinds))
+    return found
+
+
+def _gathered(kinds: tuple[Kind, ...]) -> Facts:
+    types = {INDEX: 0}
+    own = [k.graph.output_types for k in kinds]
+    numbers = [types.setdefault(t, len(types)) for found in own for t in found]
+
+    def array(items: Sequence[int]) -> Any:
+        return np.array(items, np.int64)
+
+    return Facts(
+        kinds,
+        array([len(found) for found in own]),
+        array([0 if k.is_sum else len(k.graph.inputs) for k in kinds]),
+        array([k.is_sum * (2 if k.name == "subtract" else 1) for k in kinds]),
+        array([k.carries for k in kinds]),
+        array([k.joins for k in kinds]),
+        types,
+        np.cumsum([0, *map(len, own)], dtype=np.int64),
+        array(numbers),
+    )

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from wengert.batching.fragments import Fragment, Nodes, library, tables
-from wengert.batching.kinds import Kind, kind_of
+from wengert.batching.kinds import INDEX, Facts, Kind, facts_of, kind_of
 from wengert.batching.learning import learn_fragments
 from wengert.batching.matching import find_fragments, find_last_uses, merge_nodes
 from wengert.batching.passes import (
@@ -45,7 +45,6 @@ from wengert.replay.mode import current_mode as replaying
 __all__ = ["Family", "Program", "read_program"]
 
 _GATHER = TABLE["gather"]
-_INDEX = Type((), np.dtype(np.int64))
 _FIRST_AXIS = (("axes", (0,)),)
 #: The part of a program's operators from which on its fragments are known.
 _COVERED = 0.5
@@ -73,11 +72,12 @@ class Program:
     """The nodes that the outputs of a graph need. Node j has the operands
     `args[starts[j]:starts[j + 1]]`; those of a sum have `signs`.
 
-    types : type of each value (None for values that nothing needs); type_of : their numbers in
-    `distinct`; numbers : value -> row number; families; where : value number of each entry;
-    node_of : for each entry the node that it is, or is part of, or -1; producer : for each value
-    the node that computes it, or -1; depth : for each node the longest way from a leaf; active :
-    which values depend on those that derivatives are taken by
+    type_of : for each value the number of its type in `distinct` (-1 for values that nothing
+    needs); numbers : value -> row number; leaves : values that are no results and no numbers;
+    families; where : value number of each entry; node_of : for each entry the node that it is, or
+    is part of, or -1; producer : for each value the node that computes it, or -1; depth : for each
+    node the longest way from a leaf; active : which values depend on those that derivatives are
+    taken by (0 or 1)
     """
 
     def __init__(self, graph: Graph, wrt: Collection[int]) -> None:
@@ -88,18 +88,19 @@ class Program:
         kinds = self._name_kinds(found)
         values = self._number_rows(found.values)
         family = self._family_of_kind[found.kinds]
-        self._set_producer(values, family, kinds)
+        facts = facts_of(kinds)
+        self._set_producer(values, family, facts)
         family, values = self._merge_nodes(family, kinds, wrt)
-        self._set_producer(values, family, kinds)
-        sums = np.array([k.is_sum * (2 if k.name == "subtract" else 1) for k in kinds], np.int64)
-        if sums.any():
-            family = self._merge(sums[family], family)
-            self._set_producer(values, family, kinds)
+        facts = facts_of(kinds)
+        self._set_producer(values, family, facts)
+        if facts.adds.any():
+            family = self._merge(facts.adds[family], family)
+            self._set_producer(values, family, facts)
         else:
             self.signs = np.ones(len(self.args), np.int64)
-        self._read_types(family, kinds, found.types)
-        self._spread(wrt, family, kinds)
-        self._divide(family, kinds)
+        self._read_types(family, facts, found.types)
+        self._spread(wrt, family, facts)
+        self._divide(family, facts)
 
     # ------------------------------------------------------------ steps of reading
 
@@ -118,7 +119,7 @@ class Program:
         ):
             op, operands, params, _ = entries[at]
             if row >= 0:
-                key: Any = (_GATHER, _FIRST_AXIS, (entries[operands[0]][3], _INDEX))
+                key: Any = (_GATHER, _FIRST_AXIS, (entries[operands[0]][3], INDEX))
             else:
                 key = (op, params, tuple([entries[k][3] for k in operands]))
             family = known.get(key)
@@ -140,11 +141,10 @@ class Program:
         self.numbers = dict(zip(range(values, values + count), own, strict=True))
         return values + count
 
-    def _set_producer(self, values: int, family: Any, kinds: list[Kind]) -> None:
-        counts = np.array([len(k.graph.outputs) for k in kinds], np.int64)
+    def _set_producer(self, values: int, family: Any, facts: Facts) -> None:
         self.producer = np.full(values, -1, np.int64)
         self._results = np.empty(len(family), np.int64)
-        given = (family, counts, self.firsts)
+        given = (family, facts.results, self.firsts)
         run_pass(find_producers, len(family), *given, self._results, self.producer)
 
     def _merge_nodes(self, family: Any, kinds: list[Kind], wrt: Collection[int]) -> tuple[Any, int]:
@@ -217,7 +217,7 @@ class Program:
             library.note_uses(fragment, uses[p])
             if not fragment.is_used:
                 chosen[chosen == p] = -1
-        candidates = int(np.array([k.joins for k in kinds], np.int64)[nodes.family].sum())
+        candidates = int(facts_of(kinds).joins[nodes.family].sum())
         own = [id(kind) for kind in kinds if kind.joins]
         if covered < candidates * _COVERED and library.is_due(own, candidates):
             weights = np.zeros(len(self.producer), bool)
@@ -257,27 +257,16 @@ class Program:
         self.starts, self.firsts = starts[: left + 1], self.firsts[:left]
         return family[:left]
 
-    def _read_types(self, family: Any, kinds: list[Kind], identities: Any) -> None:
+    def _read_types(self, family: Any, facts: Facts, identities: Any) -> None:
         """`type_of`, `distinct` and `leaves`, from the identities of values' types."""
-        self.distinct: list[Type] = [_INDEX]
-        known: dict[Any, int] = {_INDEX: 0}
-
-        def number(type_: Type) -> int:
-            at = known.get(type_)
-            if at is None:
-                at = known[type_] = len(self.distinct)
-                self.distinct.append(type_)
-            return at
-
-        own = [[number(t) for t in kind.graph.output_types] for kind in kinds]
-        begins = np.cumsum([0, *map(len, own)], dtype=np.int64)
-        types = np.array([n for numbers in own for n in numbers], np.int64)
+        known = dict(facts.types)
         rows = slice(self._first_number, self._first_number + len(self.numbers))
         self.type_of = np.full(len(self.producer), -1, np.int64)
         self.type_of[rows] = 0
         leaves = np.empty(len(self.args) + len(self.graph.outputs), np.int64)
-        given = (family, self.starts, self.args, self.firsts, self._results, begins, types)
-        count = run_pass(read_types, len(family), *given, self.type_of, leaves)
+        nodes = (family, self.starts, self.args, self.firsts, self._results)
+        given = (facts.begins, facts.numbers, self.type_of, leaves)
+        count = run_pass(read_types, len(family), *nodes, *given)
         outputs = [value for value in set(self.outputs) if self.type_of[value] == -1]
         leaves[count : count + len(outputs)] = outputs
         leaves = np.sort(leaves[: count + len(outputs)])
@@ -285,16 +274,17 @@ class Program:
         different, first = np.empty((2, len(leaves)), np.int64)
         about = (leaves, identities, different, first, self.type_of)
         count = run_pass(number_types, len(leaves), *about)
-        numbers = [number(self.graph.entries[k][3]) for k in first[:count].tolist()]
+        found = [self.graph.entries[k][3] for k in first[:count].tolist()]
+        numbers = [known.setdefault(t, len(known)) for t in found]
+        self.distinct = list(known)
         self.type_of[leaves] = np.array(numbers, np.int64)[self.type_of[leaves]]
 
-    def _spread(self, wrt: Collection[int], family: Any, kinds: list[Kind]) -> None:
+    def _spread(self, wrt: Collection[int], family: Any, facts: Facts) -> None:
         count = len(family)
         self.depth = np.zeros(count, np.int64)
         self.active = np.zeros(len(self.producer), np.int64)
         self.active[list(wrt)] = 1
         floats = np.array([t.is_float for t in self.distinct], np.int64)
-        carries = np.array([k.carries for k in kinds], np.int64)
         run_pass(
             spread,
             count,
@@ -302,17 +292,16 @@ class Program:
             self.args,
             self.firsts,
             self._results,
-            carries[family] if count else family,
+            facts.carries[family],
             floats[self.type_of],
             self.producer,
             self.depth,
             self.active,
         )
 
-    def _divide(self, family: Any, kinds: list[Kind]) -> None:
+    def _divide(self, family: Any, facts: Facts) -> None:
         """The families."""
-        count = len(family)
-        arity = np.array([0 if k.is_sum else len(k.graph.inputs) for k in kinds], np.int64)
+        kinds, arity, count = facts.kinds, facts.arity, len(family)
         bounds, cursor, operand_bounds = np.zeros((3, len(kinds) + 1), np.int64)
         members, firsts, self.place = np.empty((3, count), np.int64)
         operands = np.empty_like(self.args)
