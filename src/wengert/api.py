@@ -167,7 +167,7 @@ def compile(
 
 
 def finish_compiling() -> None:
-    """Return when all compiled code is optimised.
+    """Return when all compiled code is optimised, and what is made for further sizes is there.
 
     A function that no process compiled before runs code that LLVM made quickly, and goes over to
     optimised code when that is there, a fraction of a second later; results are the same, to the

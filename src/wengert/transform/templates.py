@@ -10,6 +10,9 @@ and the result is written down.
 
 Nothing is assumed of how the graph came about. A function that needs a size as a number, a graph
 with loops in it or with large constants: no template, and all is done anew for each size.
+
+(What a further size costs then is, for two fifths each, capturing and planning. Plans have no
+templates: their steps are cut by functions of sizes, into numbers of chunks, by common divisors.)
 """
 
 from __future__ import annotations
