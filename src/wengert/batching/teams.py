@@ -44,15 +44,16 @@ _INSTANCE = numbered(
 #: And of a team: its instances, how many, rows that a part has at least; the step that runs all
 #: parts; the times of its plan; the function of a clock.
 _TEAM = numbered("instances", "most", "least", "run_steps", "table", "times", "clock")
-#: What is known of batches of a size, by its number of bits: how many calls there were, and how
-#: long a thousand rows took, in nanoseconds, alone and shared; 0: not known.
-TIMES = numbered("calls", "alone", "shared")
-SIZES = 64
+#: What is known of batches of a size, by its number of bits: how many calls there were; how long a
+#: thousand rows took, in nanoseconds, alone and shared; how many of the last calls were divided.
+TIMES = numbered("calls", "alone", "shared", "divided")
+SIZES, _TIMES_WORDS = 64, len(TIMES)
 _POOL = Static("wengert_pool")
-#: The other way is tried again after so many calls.
-_AGAIN = 64
+#: In so many calls the other way is tried so often; at first each way is. Of divided ones that
+#: follow each other the first are not counted: they wake those who help with the others.
+_AGAIN, _EACH, _UNCOUNTED = 64, 4, 2
 _CLOCK = getattr(time, "CLOCK_MONOTONIC", 0)
-#: Batches that take fewer nanoseconds wake nobody.
+#: Batches that take fewer nanoseconds wake nobody, but for the first of a sequence.
 _SHORT_NS = 50_000
 
 
@@ -85,31 +86,32 @@ def run_part(_slots, instance):
 @words
 def is_worth_it(times):
     """Whether to divide a batch now, from the `TIMES` of its size; counts the call."""
-    times[TIMES["calls"]] += 1
-    alone = times[TIMES["alone"]]
-    shared = times[TIMES["shared"]]
-    if shared == 0:
-        return 1
-    if alone == 0:
-        return 0
+    calls = times[TIMES["calls"]]
+    times[TIMES["calls"]] = calls + 1
     found = 0
-    if shared < alone:
+    if times[TIMES["shared"]] < times[TIMES["alone"]]:
         found = 1
-    if times[TIMES["calls"]] % _AGAIN == 0:
-        return 1 - found
+    if calls % _AGAIN < _EACH:
+        found = 1 - found
+    if calls < 2 * _EACH:
+        found = calls < _EACH
+    if found != 0:
+        times[TIMES["divided"]] += 1
+    else:
+        times[TIMES["divided"]] = 0
     return found
 
 
 @words
 def learn(times, is_shared, took):
-    """Note what a thousand rows took. A longer time may be that of something else that ran: it
-    counts less."""
+    """Note what a thousand rows took, in the call that was counted last. A longer time may be that
+    of something else that ran: it counts less."""
+    if is_shared != 0 and times[TIMES["divided"]] <= _UNCOUNTED:
+        return 0
     which = TIMES["alone"] + is_shared
     before = times[which]
-    if before == 0:
+    if before == 0 or took < before:
         times[which] = took + 1
-    elif took < before:
-        times[which] = (before + took + 1) // 2
     else:
         times[which] = before + (took - before + 7) // 8
     return 0
@@ -130,6 +132,15 @@ def keep(is_kept):
     if pool != 0:
         pool[POOL["kept"]] = is_kept
     return 0
+
+
+@words
+def is_kept():
+    """Whether the workers are kept awake."""
+    pool = _POOL[0]
+    if pool == 0:
+        return 0
+    return pool[POOL["kept"]]
 
 
 @words
@@ -170,13 +181,13 @@ def run_rows(team, n, addresses, strides, step):
     while rest > 0:
         bits += 1
         rest = rest >> 1
-    times = team[_TEAM["times"]] + 24 * bits
+    times = team[_TEAM["times"]] + 8 * _TIMES_WORDS * bits
     clock = team[_TEAM["clock"]]
     is_shared = is_worth_it(times)
     began = now(clock)
     if is_shared != 0:
         mark = 0
-        if times[TIMES["alone"]] * n < 1000 * _SHORT_NS and times[TIMES["alone"]] != 0:
+        if is_kept() != 0 and times[TIMES["alone"]] * n < 1000 * _SHORT_NS:
             mark = SHORT
         run_divided(team, parts, n, addresses, strides, step, mark)
     else:
