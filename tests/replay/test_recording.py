@@ -11,6 +11,7 @@ import pytest
 import wengert as wg
 import wengert.numpy as wnp
 from wengert.capture import Recorder, Variable, capture
+from wengert.capture.variable import FUNCTIONS
 from wengert.capture.view import View
 from wengert.codegen.recording_tables import BINARY, ROWS, row_number
 from wengert.errors import EscapedError, WengertError
@@ -134,6 +135,11 @@ PAIRS = (
     lambda a, b: np.stack([a, b]),
     lambda a, b: np.concatenate([a, b, a]),
 )
+AXES = (((0,), {}), ((-1,), {}), ((True,), {}), ((None,), {}), (((0, 1),), {}), ((7,), {}))
+AXES += (*(((), {"axis": k}) for k in (0, -1, 1, True, None, (0,), 2**40)), ((0,), {"axis": 1}))
+AXES += tuple(((), {"axis": 0, "keepdims": k}) for k in (True, False, 1, None))
+AXES += (((0,), {"keepdims": True}), ((), {"keepdims": True}), ((), {"axis": 0, "dtype": None}))
+AXES += (((0, None), {}), ((), {"axis": -1, "keepdims": True, "dtype": np.float32}))
 ONES = (
     np.trim_zeros,
     np.sum,
@@ -187,6 +193,53 @@ def test_functions_of_one_array(function, native, monkeypatch):
             expected, others = recorded([a], function)
         assert errors == others
         same(found, expected)
+
+
+@pytest.mark.parametrize("function", [np.sum, np.max, np.argmin, np.mean])
+def test_functions_of_one_array_and_an_axis(function, native, monkeypatch):
+    for a in (*ARRAYS, np.ones((2, 3, 4))):
+        for args, names in AXES:
+            act = lambda x, args=args, names=names: function(x, *args, **names)  # noqa: E731
+            found, errors = recorded([a], act)
+            with monkeypatch.context() as patch:
+                miss = native.objects["function_miss"]
+                patch.setattr(Variable, "__array_function__", lambda *a, m=miss, **b: m(*a, **b))
+                expected, others = recorded([a], act)
+            assert errors == others
+            same(found, expected)
+
+
+def test_an_axis_of_one_function_is_native(native, monkeypatch):
+    _, (x, c) = variables([np.ones((2, 3)), np.ones((2, 3), bool)])
+
+    def act():
+        np.sum(x, 1), np.sum(x, axis=0), np.max(x, axis=-1), np.where(c, x, x)
+
+    act()
+    monkeypatch.setitem(FUNCTIONS, np.sum, None)
+    monkeypatch.setitem(FUNCTIONS, np.max, None)
+    monkeypatch.setitem(FUNCTIONS, np.where, None)
+    before = x._tape.entries[-4:]
+    act()
+    found = [(e[0], e[2], e[3]) for e in x._tape.entries[-4:]]
+    assert found == [(e[0], e[2], e[3]) for e in before]
+    assert x._tape.entries[-1][1] == (c._index, x._index, x._index)
+
+
+def test_choices(native, monkeypatch):
+    values = [*ARRAYS, np.array(True), np.ones((2, 3), bool)]
+    for k in range(len(values)):
+        for m, n in ((0, 0), (0, 1), (2, 2), (2, 3), (1, 2), (4, 0), (5, 5)):
+            act = lambda *xs, k=k, m=m, n=n: np.where(xs[k], xs[m], xs[n])  # noqa: E731
+            found, errors = recorded(values, act)
+            with monkeypatch.context() as patch:
+                miss = native.objects["function_miss"]
+                patch.setattr(Variable, "__array_function__", lambda *a, m=miss, **b: m(*a, **b))
+                expected, others = recorded(values, act)
+            assert errors == others
+            same(found, expected)
+    found, _ = recorded([np.ones(3)], lambda x: (np.where(x > 0, x, 0.5), np.where(x > 0)))
+    assert found.entries
 
 
 def frozen(array):

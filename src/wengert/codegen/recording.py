@@ -18,6 +18,7 @@ from __future__ import annotations
 from wengert.codegen.recording_entries import (
     append,
     append_entry,
+    append_of_three,
     array_code,
     array_constant,
     constant_of,
@@ -154,13 +155,13 @@ def record_matmul(left, right):
 
 
 @words
-def _unary(x, key):
-    """What an operator of one operand makes of a handle, or 0."""
+def _unary(x, key, code):
+    """What an operator of one operand makes of a handle, or 0; `code` stands for its parameters."""
     setup = RECORDING[0]
     tape = x[VARIABLE["_tape"]]
     if tape[TAPE["fast"]] != setup[SETUP["true"]]:
         return 0
-    row = find(key, x[VARIABLE["_type"]], 0)
+    row = find(key, x[VARIABLE["_type"]], code)
     index = index_of(x)
     if row == 0 or index == 0:
         return 0
@@ -173,7 +174,7 @@ def record_negative(x):
     setup = RECORDING[0]
     made = 0
     if is_handle(x) != 0:
-        made = _unary(x, setup[SETUP["negative_op"]])
+        made = _unary(x, setup[SETUP["negative_op"]], 0)
     if made != 0:
         return made
     place = scratch(1)
@@ -223,7 +224,7 @@ def record_operator(op, args, names):
             handles += is_handle(args[_ITEMS + 1])
         if handles != 0:
             if count == 1:
-                made = _unary(args[_ITEMS], op)
+                made = _unary(args[_ITEMS], op, 0)
             else:
                 made = _two(args[_ITEMS], args[_ITEMS + 1], op)
             if made != 0:
@@ -252,7 +253,7 @@ def record_ufunc(own, args, count, names):
         if count == 5:
             made = _two(args[3], args[4], args[1])
         elif is_handle(args[3]) != 0:
-            made = _unary(args[3], args[1])
+            made = _unary(args[3], args[1], 0)
         if made != 0:
             return made
     return call(setup[SETUP["PyObject_Vectorcall"]], setup[SETUP["ufunc_miss"]], args, count, names)
@@ -268,31 +269,78 @@ def call_ufunc(ufunc, args, count, names):
         if operands == 2:
             made = _two(args[0], args[1], ufunc)
         elif operands == 1 and is_handle(args[0]) != 0:
-            made = _unary(args[0], ufunc)
+            made = _unary(args[0], ufunc, 0)
         if made != 0:
             return made
     return call(setup[SETUP["ufunc_call"]], ufunc, args, count, names)
 
 
 @words
+def axis_code(args, names):
+    """An odd number that stands for the axis of a function, after its first argument or named; 0
+    where there is none, -1 for other arguments."""
+    setup = RECORDING[0]
+    named = call(setup[SETUP["PyDict_Size"]], names)
+    if args[_SIZE] + named == 1:
+        return 0
+    if args[_SIZE] + named > 2:
+        return -1
+    if named == 0:
+        axis = args[_ITEMS + 1]
+    else:
+        axis = call(setup[SETUP["PyDict_GetItem"]], names, setup[SETUP["axis"]])
+    if axis == 0 or args[_SIZE] == 0:
+        return -1
+    number = ITEM["none"]
+    if axis[_CLASS] == setup[SETUP["int"]]:
+        number = small_int(axis, 0)
+    if number >= ITEM["none"]:
+        return -1
+    return ((number + ITEM["none"]) << 1) | 1
+
+
+@words
+def _choice(condition, x, y):
+    """What `np.where` makes of three handles, or 0: no other key begins with a type."""
+    setup = RECORDING[0]
+    if is_handle(condition) == 0 or is_handle(x) == 0 or is_handle(y) == 0:
+        return 0
+    tape = condition[VARIABLE["_tape"]]
+    if tape[TAPE["fast"]] != setup[SETUP["true"]]:
+        return 0
+    if x[VARIABLE["_tape"]] != tape or y[VARIABLE["_tape"]] != tape:
+        return 0
+    row = find(condition[VARIABLE["_type"]], x[VARIABLE["_type"]], y[VARIABLE["_type"]])
+    first = index_of(condition)
+    second = index_of(x)
+    third = index_of(y)
+    if row == 0 or first == 0 or second == 0 or third == 0:
+        return 0
+    return append_of_three(tape, row, first, second, third)
+
+
+@words
 def record_function(own, args, count, names):
-    """`Variable.__array_function__`, likewise, for functions of one variable and of a list or tuple
-    of two: the arguments are (variable, function, types, arguments, named arguments)."""
+    """`Variable.__array_function__`, likewise, for functions of one variable and an axis, of a list
+    or tuple of two, and `np.where`: the arguments are (variable, function, types, arguments, named
+    arguments)."""
     setup = RECORDING[0]
     made = 0
-    if (
-        count == 5
-        and names == 0
-        and args[3][_SIZE] == 1
-        and call(setup[SETUP["PyDict_Size"]], args[4]) == 0
-    ):
+    if count == 5 and names == 0 and args[3][_SIZE] != 0:
         operand = args[3][_ITEMS]
-        if is_handle(operand) != 0:
-            made = _unary(operand, args[1])
-        elif operand[_CLASS] == setup[SETUP["list"]] and operand[_SIZE] == 2:
-            made = _two(operand[_ITEMS][0], operand[_ITEMS][1], args[1])
-        elif operand[_CLASS] == setup[SETUP["tuple"]] and operand[_SIZE] == 2:
-            made = _two(operand[_ITEMS], operand[_ITEMS + 1], args[1])
+        if args[1] == setup[SETUP["where"]]:
+            if args[3][_SIZE] == 3:
+                made = _choice(operand, args[3][_ITEMS + 1], args[3][_ITEMS + 2])
+        else:
+            code = axis_code(args[3], args[4])
+            if is_handle(operand) != 0:
+                if code != -1:
+                    made = _unary(operand, args[1], code)
+            elif code == 0:
+                if operand[_CLASS] == setup[SETUP["list"]] and operand[_SIZE] == 2:
+                    made = _two(operand[_ITEMS][0], operand[_ITEMS][1], args[1])
+                elif operand[_CLASS] == setup[SETUP["tuple"]] and operand[_SIZE] == 2:
+                    made = _two(operand[_ITEMS], operand[_ITEMS + 1], args[1])
         if made != 0:
             return made
     return call(

@@ -26,6 +26,7 @@ __all__ = [
     "ARRAY",
     "append",
     "append_entry",
+    "append_of_three",
     "array_code",
     "array_constant",
     "constant_of",
@@ -125,6 +126,22 @@ def entry_of(tape, op, left, right, params, type_):
 def append(tape, op, left, right, params, type_):
     """Append an entry; a new variable for it."""
     entry = entry_of(tape, op, left, right, params, type_)
+    if entry == 0:
+        return 0
+    return new_variable(tape, append_entry(tape, entry), type_)
+
+
+@words
+def append_of_three(tape, row, first, second, third):
+    """Append the entry of a row with three operands; a new variable for it."""
+    operands = blank_tuple(3)
+    if operands == 0:
+        return 0
+    operands[_ITEMS] = hold(first)
+    operands[_ITEMS + 1] = hold(second)
+    operands[_ITEMS + 2] = hold(third)
+    type_ = row[ROW["result"]]
+    entry = new_tuple(hold(row[ROW["op"]]), operands, hold(row[ROW["params"]]), hold(type_))
     if entry == 0:
         return 0
     return new_variable(tape, append_entry(tape, entry), type_)

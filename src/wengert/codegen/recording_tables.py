@@ -7,7 +7,9 @@ holds what was recorded for them:
   for the type, and the row has the entry and dtype of the constant that the number becomes;
 - `negative`: (operator, type, 0);
 - a ufunc of one operand: (ufunc, type, 0), or of two, as an operator;
-- another function of NumPy: likewise, of one array or a list of two;
+- another function of NumPy: likewise, of one array or a list of two; for an axis a number that
+  stands for it takes the place of 0;
+- `np.where` of three variables: their types;
 - with an array of the program on one side, a number that stands for its shape takes the place of
   the type, and the row has its dtype and its bytes besides the entry of the constant;
 - a part `x[key]`: (class of the key, type, a number that stands for the key); `single` says that
@@ -41,6 +43,7 @@ __all__ = [
     "VARIABLE",
     "VIEW",
     "array_code",
+    "axis_code",
     "item_code",
     "row_number",
 ]
@@ -91,6 +94,8 @@ SETUP = numbered(
     "true",
     "no_params",
     "call_name",
+    "axis",
+    "where",
     "call_op",
     "project_op",
     "table",
@@ -185,6 +190,18 @@ def array_code(shape: tuple[int, ...]) -> int:
         code = code << ITEM["axis_bits"] | length
     fits = len(shape) <= ITEM["most_axes"] and max(shape, default=0) < 1 << ITEM["axis_bits"]
     return code << 1 | 1 if fits else 0
+
+
+def axis_code(args: tuple[Any, ...], names: dict[str, Any]) -> int | None:
+    """The number that stands for arguments, or None, as in `recording.axis_code`."""
+    if len(args) == 1 and not names:
+        return 0
+    if len(args) + len(names) != 2 or not args:
+        return None
+    axis = names.get("axis") if names else args[1]
+    if axis.__class__ is not int or abs(axis) >= ITEM["none"]:
+        return None
+    return (axis + ITEM["none"]) << 1 | 1
 
 
 def item_code(key: Any) -> int:

@@ -40,9 +40,11 @@ _DUNDER = {
     "matmul": "matmul",
 }
 _HANDLES = (Variable, View)
-#: Functions of one array, and of a list of arrays, that record one operator, and which one only the
-#: types of the arrays decide.
-_OF_ONE = frozenset({np.sum, np.prod, np.max, np.min})
+#: Functions of one array, perhaps with an axis, and of a list of arrays, that record one operator,
+#: and which one only the types of the arrays and the axis decide.
+_OF_ONE = frozenset(
+    {np.sum, np.prod, np.max, np.min, np.cumsum, np.argmax, np.argmin, np.any, np.all}
+)
 _OF_A_LIST = frozenset({np.concatenate})
 #: Operators that take a Python int as they take the float that equals it.
 _OF_INTS = frozenset({"add", "subtract", "multiply", "divide", "maximum", "minimum"})
@@ -174,6 +176,8 @@ class _Native:
             "true": True,
             "no_params": (),
             "call_name": "__call__",
+            "axis": "axis",
+            "where": np.where,
             "call_op": call,
             "project_op": TABLE["project"],
             "ufunc_miss": self._ufunc_miss(Variable.__array_ufunc__),
@@ -338,27 +342,38 @@ class _Native:
         return ufunc_miss
 
     def _function_miss(self, python: Callable[..., Any]) -> Callable[..., Any]:
+        from wengert.codegen.recording_tables import axis_code
+
         def function_miss(own: Any, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
             before = len(own._tape.entries)
             made = python(own, function, types, args, kwargs)
-            known = function in _OF_ONE or function in _OF_A_LIST
-            if not known or len(args) != 1 or kwargs or made.__class__ is not Variable:
+            if made.__class__ is not Variable or made._tape is not own._tape or not args:
                 return made
-            operand = args[0]
-            if operand is own and function in _OF_ONE:
-                self._learn_unary(function, own, made, before)
-            elif function in _OF_A_LIST and len(operand) == 2 and made._tape is own._tape:
+            operand, code = args[0], axis_code(args, kwargs)
+            if function in _OF_ONE and operand is own and code is not None:
+                self._learn_unary(function, own, made, before, code)
+            elif function is np.where and len(args) == 3 and not kwargs:
+                self._learn_choice(args, made, before)
+            elif function in _OF_A_LIST and (code, len(operand)) == (0, 2):
                 self._learn_binary(function, operand[0], operand[1], made, before)
             return made
 
         return function_miss
 
-    def _learn_unary(self, key: Any, x: Any, made: Any, before: int) -> None:
+    def _learn_choice(self, args: Any, made: Any, before: int) -> None:
+        if not made._tape.fast or any(x.__class__ not in _HANDLES for x in args):
+            return
+        added, indices = made._tape.entries[before:], tuple([x._index for x in args])
+        if len(added) == 1 and added[0][1] == indices and added[0][3] is made._type:
+            condition, x, y = (operand._type for operand in args)
+            self._learn(condition, x, y, added[0])
+
+    def _learn_unary(self, key: Any, x: Any, made: Any, before: int, code: int = 0) -> None:
         if made.__class__ is not Variable or x.__class__ not in _HANDLES or not made._tape.fast:
             return
         added = made._tape.entries[before:]
         if len(added) == 1 and added[0][1] == (x._index,) and added[0][3] is made._type:
-            self._learn(key, x._type, None, added[0])
+            self._learn(key, x._type, code or None, added[0])
 
     def _item_miss(self, python: Callable[..., Any]) -> Callable[..., Any]:
         from wengert.codegen.recording_tables import item_code
