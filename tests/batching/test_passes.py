@@ -46,7 +46,7 @@ def placed(program, plan):
         for s, family in zip(plan.signatures, families, strict=True)
     ]
     places = Places(program, plan, stacked)
-    columns = [places.column(s, p) for s, operands in enumerate(stacked) for p in operands]
+    columns = [c for s, operands in enumerate(stacked) for c in places.columns(s, operands)]
     names = ("rows", "begins", "is_range", "is_single", "is_active")
     return (
         places.row.tolist(),
@@ -65,8 +65,8 @@ def test_columns_say_where_values_lie():
     uses[program.outputs] += 1
     for s, (number, flags, _, _) in enumerate(plan.signatures):
         family = program.families[number]
-        for p in () if family.is_sum else np.flatnonzero(flags):
-            column = places.column(s, p)
+        stacked = [] if family.is_sum else np.flatnonzero(flags).tolist()
+        for p, column in zip(stacked, places.columns(s, stacked), strict=True):
             batches = [b.places for b in plan.batches if b.signature == s]
             values = [family.operands[own, p] for own in batches]
             rows = [places.row[own] for own in values]

@@ -95,11 +95,11 @@ class Group:
         self.residuals = [self._rows(t) for t in body.residuals]
         self.deferred = [self._rows(body.late.row_type(k)) for k in body.late_rows]
         kept = {s.number for s in body.sources if s.kind == "operand"}
-        self.columns: dict[int, Column] = {}
+        columns = places.columns(number, self.stacked)
+        self.columns: dict[int, Column] = dict(zip(self.stacked, columns, strict=True))
         arguments = []
         for p, type_ in enumerate(self.input_types):
             if self.flags[p]:
-                self.columns[p] = places.column(number, p)
                 arguments.append(self._gathered(p, type_, p in kept))
             else:
                 arguments.append(Argument(None, None, value(self.shared[p])))

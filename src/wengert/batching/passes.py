@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from wengert.batching.matching import find_fragments, find_last_uses, merge_nodes
-from wengert.batching.placing import place_leaves, place_results, read_column
+from wengert.batching.placing import place_leaves, place_results, read_columns
 from wengert.codegen.addresses import address
 from wengert.codegen.engine import is_started, words_addresses
 from wengert.codegen.restricted import words
@@ -402,7 +402,7 @@ _PASSES = (
     merge_nodes,
     place_leaves,
     place_results,
-    read_column,
+    read_columns,
 )
 #: Nodes from which the passes are worth loading native code for.
 _MANY = 1000

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wengert.batching.passes import run_pass
-from wengert.batching.placing import place_leaves, place_results, read_column
+from wengert.batching.placing import place_leaves, place_results, read_columns
 from wengert.batching.program import Program
 from wengert.batching.schedule import Schedule
 from wengert.codegen.addresses import address
@@ -121,11 +121,11 @@ class Places:
             if family.is_sum:
                 for node in family.members.tolist():
                     terms = program.operands(node)
-                    every = np.arange(len(terms))
-                    found = run_pass(place_leaves, len(terms), every, terms, 1, 0, *given, found)
-            operands = family.operands
-            for p in numbers:
-                own = (order, operands, operands.shape[1], p)
+                    own = (np.arange(len(terms)), terms, 1, np.zeros(1, np.int64), 1)
+                    found = run_pass(place_leaves, len(terms), *own, *given, found)
+            elif numbers:
+                operands, chosen = family.operands, np.array(numbers, np.int64)
+                own = (order, operands, operands.shape[1], chosen, len(chosen))
                 found = run_pass(place_leaves, len(order), *own, *given, found)
         leaves = leaves[:found]
         types = program.type_of[leaves]
@@ -134,14 +134,19 @@ class Places:
             self.counts[type_] = int(counts[number])
             self.leaves[type_] = leaves[types == number].tolist()
 
-    def column(self, number: int, p: int) -> Column:
-        """The column of operand p of signature `number`."""
+    def columns(self, number: int, operands: Sequence[int]) -> list[Column]:
+        """The columns of some operands of signature `number`."""
         family = self.program.families[self._families[number]]
         order, starts = self.orders[number], self._starts[number]
-        count = len(starts) - 1
-        rows, begins = np.empty(len(order), np.int64), np.empty(count, np.int64)
-        flags = np.empty((3, count), np.int64)
-        given = (starts, order, family.operands, family.operands.shape[1], p)
+        count, columns = len(starts) - 1, len(operands)
+        chosen, wholes = np.array(operands, np.int64), np.empty(columns, np.int64)
+        rows, begins = (
+            np.empty((columns, len(order)), np.int64),
+            np.empty((columns, count), np.int64),
+        )
+        flags = np.empty((columns, 3, count), np.int64)
+        given = (starts, order, family.operands, family.operands.shape[1], chosen, columns)
         about = (self.row, self._uses, self.program.active)
-        is_whole = run_pass(read_column, count, *given, *about, rows, begins, flags, count)
-        return Column(rows, begins, flags, bool(is_whole))
+        run_pass(read_columns, count, *given, *about, rows, begins, flags, wholes)
+        parts = zip(rows, begins, flags, wholes.astype(bool).tolist(), strict=True)
+        return [Column(*part) for part in parts]

@@ -2,7 +2,8 @@
 
 They are functions of words on arrays of integers, as those of `passes` are. The nodes of a
 signature run in the `order` of their places in the family; batch b has those from `starts[b]` to
-`starts[b + 1]`. Operand p of the node at place i is the value `operands[i * width + p]`.
+`starts[b + 1]`. Operand p of the node at place i is the value `operands[i * width + p]`; passes
+are about `columns` operands, those with the numbers `chosen`.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -11,21 +12,24 @@ from __future__ import annotations
 
 from wengert.codegen.restricted import words
 
-__all__ = ["place_leaves", "place_results", "read_column"]
+__all__ = ["place_leaves", "place_results", "read_columns"]
 
 
 @words
-def place_leaves(count, order, operands, width, p, producer, type_of, row, counts, leaves, found):
-    """Give each leaf that an operand of a signature reads, and that has no row yet, the next one of
-    its type. `leaves` has `found` of them; how many it has then is returned."""
-    for i in range(count):
-        value = operands[order[i] * width + p]
-        if producer[value] < 0 and row[value] < 0:
-            type_ = type_of[value]
-            row[value] = counts[type_]
-            counts[type_] += 1
-            leaves[found] = value
-            found += 1
+def place_leaves(
+    count, order, operands, width, chosen, columns, producer, type_of, row, counts, leaves, found
+):
+    """Give each leaf that these operands of a signature read, and that has no row yet, the next one
+    of its type. `leaves` has `found` of them; how many it has then is returned."""
+    for c in range(columns):
+        for i in range(count):
+            value = operands[order[i] * width + chosen[c]]
+            if producer[value] < 0 and row[value] < 0:
+                type_ = type_of[value]
+                row[value] = counts[type_]
+                counts[type_] += 1
+                leaves[found] = value
+                found += 1
     return found
 
 
@@ -42,31 +46,47 @@ def place_results(count, starts, order, firsts, outputs, begins, row):
 
 
 @words
-def read_column(
-    count, starts, order, operands, width, p, row, uses, active, rows, begins, flags, batches
+def read_columns(
+    count,
+    starts,
+    order,
+    operands,
+    width,
+    chosen,
+    columns,
+    row,
+    uses,
+    active,
+    rows,
+    begins,
+    flags,
+    wholes,
 ):
-    """Fill `rows`, where the values of an operand lie, and for each of `count` batches the first of
-    them (`begins`) and whether they are consecutive, each value is used once, and one of them is
-    active (`flags`, which have a row of `batches` for each). Whether all are consecutive."""
-    is_whole = 1
-    for b in range(count):
-        is_range = 1
-        is_single = 1
-        is_active = 0
-        for i in range(starts[b], starts[b + 1]):
-            value = operands[order[i] * width + p]
-            at = row[value]
-            rows[i] = at
-            if i > 0 and at != rows[i - 1] + 1:
-                is_whole = 0
-                if i > starts[b]:
-                    is_range = 0
-            if uses[value] != 1:
-                is_single = 0
-            if active[value] != 0:
-                is_active = 1
-        begins[b] = rows[starts[b]]
-        flags[b] = is_range
-        flags[batches + b] = is_single
-        flags[2 * batches + b] = is_active
-    return is_whole
+    """Read what `Column` has of these operands of a signature: for each a row of `rows`, one of
+    `begins`, three of `flags` (whether the rows of a batch are consecutive, each of its values is
+    used once, and one of them is active), and an item of `wholes`."""
+    total = starts[count]
+    for c in range(columns):
+        own = c * total
+        wholes[c] = 1
+        for b in range(count):
+            is_range = 1
+            is_single = 1
+            is_active = 0
+            for i in range(starts[b], starts[b + 1]):
+                value = operands[order[i] * width + chosen[c]]
+                at = row[value]
+                rows[own + i] = at
+                if i > 0 and at != rows[own + i - 1] + 1:
+                    wholes[c] = 0
+                    if i > starts[b]:
+                        is_range = 0
+                if uses[value] != 1:
+                    is_single = 0
+                if active[value] != 0:
+                    is_active = 1
+            begins[c * count + b] = rows[own + starts[b]]
+            flags[3 * c * count + b] = is_range
+            flags[(3 * c + 1) * count + b] = is_single
+            flags[(3 * c + 2) * count + b] = is_active
+    return 0
