@@ -23,6 +23,9 @@ from wengert.graph import Type
 
 __all__ = ["Group"]
 
+#: Rows of a matrix that are transposed at a time: as many as a line of the cache has numbers.
+_STRIP = 16
+
 
 class Group:
     """The state of one signature in one run.
@@ -189,7 +192,8 @@ class Group:
     def _turned(self, matrix: Any) -> Argument:
         """A matrix that all share, transposed."""
         rows = self._rows(Type(matrix.shape[::-1], matrix.dtype), 1)
-        np.copyto(rows.array[0], matrix.T)
+        for k in range(0, len(matrix), _STRIP):
+            np.copyto(rows.array[0][:, k : k + _STRIP], matrix[k : k + _STRIP].T)
         return Argument(None, None, rows.array[0])
 
     def _given(self, source: Source) -> Argument:
