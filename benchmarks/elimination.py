@@ -22,7 +22,17 @@ from typing import Any
 
 import numpy as np
 import optree
-from harness import agree, compare, duration, left_out, markdown, three_digits, versions, write
+from harness import (
+    SHORT_PAUSE,
+    agree,
+    compare,
+    duration,
+    left_out,
+    markdown,
+    three_digits,
+    versions,
+    write,
+)
 from jacobian_programs import Program, programs
 from scipy.stats import rankdata
 
@@ -103,7 +113,7 @@ def main() -> None:
             wrong.append(name)
             left_out(name, "its results are wrong")
             continue
-        times = compare(calls, rounds=15, seconds=0.02)
+        times = compare(calls, rounds=15, seconds=0.02, pause=SHORT_PAUSE)
         # What a quiet machine gives: a disturbed median says nothing about the order.
         each = {way: t["p10"] / BATCH for way, t in times.items()}
         correlation = rank_correlation(counts, each)

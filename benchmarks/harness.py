@@ -39,8 +39,11 @@ Timings = dict[str, dict[str, float]]
 #: A call without arguments; or a Timer, whose statement is run in place: for the shortest calls.
 Contestant = Callable[[], Any] | timeit.Timer
 
-#: Seconds before each timing: OpenBLAS's idle threads spin for 2**26 cycles before they sleep.
-_PAUSE = 0.04
+#: Seconds before each timing. Idle threads look for work before they sleep, and take a core from
+#: who comes next: those of NumPy's OpenBLAS for 2**28 cycles, a tenth of a second here.
+PAUSE = 0.13
+#: Where no contestant has such threads.
+SHORT_PAUSE = 0.04
 
 _left_out: dict[str, str] = {}
 
@@ -111,7 +114,11 @@ def _calls_per_timing(timer: timeit.Timer, seconds: float) -> int:
 
 
 def compare(
-    contestants: Mapping[str, Contestant], *, rounds: int = 25, seconds: float = 0.02
+    contestants: Mapping[str, Contestant],
+    *,
+    rounds: int = 25,
+    seconds: float = 0.02,
+    pause: float = PAUSE,
 ) -> Timings:
     """Seconds per call of each contestant: median and 10th percentile over interleaved rounds."""
     if QUICK:
@@ -127,7 +134,7 @@ def compare(
     for _ in range(rounds):
         shuffle.shuffle(order)
         for name in order:
-            time.sleep(_PAUSE)
+            time.sleep(pause)
             timers[name].timeit(1 + counts[name] // 10)
             samples[name].append(timers[name].timeit(counts[name]) / counts[name])
     return {name: summary(found) for name, found in samples.items()}

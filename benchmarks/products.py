@@ -86,7 +86,7 @@ def measured(shape: Any, dtype: Any) -> dict[str, float]:
     wg.finish_compiling()
     tolerance = 10 * k * np.finfo(dtype).eps
     harness.agree({name: [c] for name, c in results.items()}, rtol=tolerance, atol=tolerance)
-    timings = harness.compare(calls, rounds=9, seconds=0.01)
+    timings = harness.compare(calls, rounds=9, seconds=0.01, pause=harness.SHORT_PAUSE)
     return {name: 2e-9 * m * n * k / t["median"] for name, t in timings.items()}
 
 

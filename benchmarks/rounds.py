@@ -15,13 +15,10 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from harness import QUICK, Timings, agree, attempt, duration, exists, summary
+from harness import PAUSE, QUICK, Timings, agree, attempt, duration, exists, summary
 
 #: What one contestant makes of one input: the loss, and a function that hands over the gradients.
 Step = Callable[[Any], tuple[Any, Callable[[], Sequence[Any]]]]
-
-#: Seconds before each timing, for the threads of the contestant before to go to sleep.
-_PAUSE = 0.04
 
 
 class Elsewhere:
@@ -155,7 +152,7 @@ class Contest:
             for name in order:
                 if name in slow and number not in chosen:
                     continue
-                time.sleep(_PAUSE)
+                time.sleep(PAUSE)
                 if name not in slow:
                     _seconds(self.steps[name], warm)
                 samples[name].append(_seconds(self.steps[name], given))

@@ -121,7 +121,9 @@ def main():
                     {k: [np.asarray(c())] for k, c in calls.items()},
                     1e-5 if dtype == "f4" else 1e-12,
                 )
-                timings = harness.compare(calls, rounds=21, seconds=0.002)
+                timings = harness.compare(
+                    calls, rounds=21, seconds=0.002, pause=harness.SHORT_PAUSE
+                )
             each = {k: t["median"] / SIZE * 1e9 for k, t in timings.items()}
             best = {k: t["p10"] / SIZE * 1e9 for k, t in timings.items()}
             record[f"{name} {dtype}"] = {"median": each, "p10": best}
