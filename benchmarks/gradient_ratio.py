@@ -23,6 +23,7 @@ import models
 import numpy as np
 from harness import (
     QUICK,
+    SHORT_PAUSE,
     compare,
     duration,
     fresh,
@@ -207,6 +208,7 @@ def child() -> None:
             },
             rounds=15,
             seconds=0.02,
+            pause=SHORT_PAUSE,
         )
         flops = [g.report(*args).cost.flops for g in (function, gradient)]
         found[name] = {"seconds": times, "operations": flops}
