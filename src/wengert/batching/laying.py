@@ -1,7 +1,7 @@
 """Writing down what native code does for the batches of a signature: their actions (`actions`).
 
 An *argument* of a plan and a *move* of rows are described once for all batches of a signature, by
-eight words each; native code writes from that what each batch needs. In Python it would take as
+a few words each; native code writes from that what each batch needs. In Python it would take as
 long as running a small batch.
 """
 
